@@ -1,0 +1,84 @@
+#!/usr/bin/python
+"""Ansible module: how this host's services are doing. It changes nothing."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: platform_status
+short_description: Report state, health, uptime, restarts, image, release, CPU and memory of the services of a host
+options:
+  platform: {description: "Prefix of the containers' names.", type: str, required: true}
+  services: {description: "Services that should run on this host.", type: list, elements: str, required: true}
+  host: {description: "Name of the host, for the report.", type: str, required: true}
+  format: {description: "Form of the report.", type: str, choices: [table, json], default: table}
+  settle: {description: "Seconds to wait for containers whose first health check is still to come.", type: int, default: 0}
+  strict: {description: "Whether a service that is not well fails the task.", type: bool, default: true}
+author: ERNI Building Agents operations
+"""
+
+EXAMPLES = r"""
+- name: The services are well
+  platform_status:
+    platform: erni
+    services: [postgres, redis]
+    host: "{{ inventory_hostname }}"
+"""
+
+RETURN = r"""
+erni_report:
+  description: The report, in the form that was asked for.
+  type: str
+  returned: always
+services:
+  description: The figures, one entry a service.
+  type: list
+  elements: dict
+  returned: always
+"""
+
+import time
+from dataclasses import asdict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.erni import engine
+from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.status import ServiceStatus, as_json, as_table, observe_status
+
+ARGUMENT_SPEC = {
+    "platform": {"type": "str", "required": True},
+    "services": {"type": "list", "elements": "str", "required": True},
+    "host": {"type": "str", "required": True},
+    "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
+    "settle": {"type": "int", "default": 0},
+    "strict": {"type": "bool", "default": True},
+}
+
+
+def settled(client: object, platform: str, services: list[str], seconds: int) -> list[ServiceStatus]:
+    """The status once no container waits for its first health check any more, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        statuses = observe_status(client, platform, services)
+        if time.monotonic() >= deadline or all(status.health != "starting" for status in statuses):
+            return statuses
+        time.sleep(0.5)
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
+    try:
+        statuses = settled(engine.connect(), params["platform"], params["services"], params["settle"])
+    except PlatformError as error:
+        module.fail_json(msg=str(error))
+    report = as_json(params["host"], statuses) if params["format"] == "json" else as_table(statuses)
+    outcome = {"changed": False, "erni_report": report, "services": [asdict(status) for status in statuses]}
+    troubles = [status.trouble for status in statuses if status.trouble]
+    if troubles and params["strict"]:
+        remedy = "`make logs SERVICE=…` shows why; `make up` brings back what is stopped or missing."
+        module.fail_json(msg=f"Not well: {', '.join(troubles)}. {remedy}", **outcome)
+    module.exit_json(**outcome)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""The Docker Engine as this platform uses it: a few verbs over the docker SDK's low-level client."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from typing import Any
+
+from .container_state import ContainerState, container_state, image_facts
+from .errors import PlatformError
+from .service_spec import ImageFacts, ServiceSpec
+
+try:
+    import docker
+    from docker import errors as docker_errors
+except ImportError:  # said as a sentence by connect()
+    docker = None  # type: ignore[assignment]
+
+ENGINE_TIMEOUT = 180
+LOG_EXCERPT_LINES = 15
+
+
+def connect(timeout: int = ENGINE_TIMEOUT) -> Any:
+    """The engine on this host's default socket (or ``DOCKER_HOST``).
+
+    :raises PlatformError: when the SDK is missing or the engine does not answer.
+    """
+    if docker is None:
+        raise PlatformError(
+            "The Docker SDK for Python is missing on this host",
+            "the interpreter that runs the modules cannot import 'docker'",
+            "Run make up, which installs it, or install python3-docker.",
+        )
+    try:
+        settings = docker.utils.kwargs_from_env()
+        return docker.APIClient(version="auto", timeout=timeout, **settings)
+    except docker_errors.DockerException as error:
+        raise PlatformError(
+            "The Docker Engine on this host does not answer",
+            _first_line(error),
+            "Run make up, which starts it, or look at its log (/var/log/erni/dockerd.log or journalctl -u docker).",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def image_id(client: Any, reference: str) -> str | None:
+    """The id that a reference resolves to on this host, or None where it is not present."""
+    try:
+        return str(client.inspect_image(reference)["Id"])
+    except docker_errors.ImageNotFound:
+        return None
+
+
+def observe_image(client: Any, reference: str) -> ImageFacts | None:
+    """The image's facts, or None where it is not present on this host."""
+    try:
+        return image_facts(client.inspect_image(reference))
+    except docker_errors.ImageNotFound:
+        return None
+
+
+def network_ids(client: Any) -> dict[str, str]:
+    return {network["Name"]: network["Id"] for network in client.networks()}
+
+
+def observe_container(client: Any, name: str, networks: dict[str, str]) -> ContainerState | None:
+    try:
+        inspected = client.inspect_container(name)
+    except docker_errors.NotFound:
+        return None
+    return container_state(inspected, networks)
+
+
+def create_container(client: Any, spec: ServiceSpec) -> str:
+    """Create (not start) the container on all its networks and return its id."""
+    config = container_config(spec)
+    try:
+        container_id = client.create_container_from_config(config, spec.container)["Id"]
+    except docker_errors.ImageNotFound:
+        raise PlatformError(
+            f"{spec.container} cannot be created: the image {spec.image} is not on this host",
+            "",
+            "Run make up, which builds or pulls it; check the reference where it is given by hand.",
+        ) from None
+    for network in spec.networks[1:]:
+        attach(client, spec, network.name)
+    return str(container_id)
+
+
+def attach(client: Any, spec: ServiceSpec, network_name: str) -> None:
+    network = next(network for network in spec.networks if network.name == network_name)
+    client.connect_container_to_network(
+        spec.container, network.name, ipv4_address=network.address or None, aliases=list(network.aliases)
+    )
+
+
+def container_config(spec: ServiceSpec) -> dict[str, Any]:
+    """The body of ``POST /containers/create`` (Docker Engine API 1.41)."""
+    flat = spec.properties(None)
+    environment = {**spec.environment, **spec.secret_environment}
+    config: dict[str, Any] = {
+        "Image": spec.image,
+        "Hostname": spec.name,
+        "User": spec.user,
+        "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
+        "Labels": spec.labels,
+        "Healthcheck": flat["health"],
+        "StopSignal": spec.stop_signal,
+        "StopTimeout": spec.stop_timeout,
+        "ExposedPorts": {port: {} for port in spec.ports},
+        "HostConfig": _host_config(spec),
+    }
+    if spec.command:
+        config["Cmd"] = list(spec.command)
+    if spec.networks:
+        config["NetworkingConfig"] = {"EndpointsConfig": {spec.networks[0].name: _endpoint(spec)}}
+    return config
+
+
+def _endpoint(spec: ServiceSpec) -> dict[str, Any]:
+    first = spec.networks[0]
+    endpoint: dict[str, Any] = {"Aliases": list(first.aliases)}
+    if first.address:
+        endpoint["IPAMConfig"] = {"IPv4Address": first.address}
+    return endpoint
+
+
+def _host_config(spec: ServiceSpec) -> dict[str, Any]:
+    flat = spec.properties(None)
+    return {
+        "NetworkMode": spec.networks[0].name if spec.networks else "none",
+        "PortBindings": {port: [_binding(bound)] for port, bound in spec.ports.items()},
+        "Mounts": [
+            {"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
+        ],
+        "Tmpfs": spec.tmpfs,
+        "ReadonlyRootfs": spec.read_only,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(spec.capabilities),
+        "SecurityOpt": flat["security"],
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,
+        "NanoCpus": round(spec.cpus * 1_000_000_000),
+        "PidsLimit": spec.pids,
+        "ShmSize": spec.shm_size,
+        "RestartPolicy": {"Name": flat["restart"]},
+        "LogConfig": {"Type": "json-file", "Config": flat["log"]},
+        "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts.items()],
+        "Init": spec.init,
+    }
+
+
+def _binding(bound: str) -> dict[str, str]:
+    address, _, port = bound.rpartition(":")
+    return {"HostIp": address, "HostPort": port}
+
+
+def update_limits(client: Any, spec: ServiceSpec) -> None:
+    """Memory, CPU and pid limits of a running container (``POST /containers/{id}/update``)."""
+    url = client._url("/containers/{0}/update", spec.container)  # update_container() knows no NanoCpus
+    body = {
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,
+        "NanoCpus": round(spec.cpus * 1_000_000_000),
+        "PidsLimit": spec.pids,
+    }
+    client._result(client._post_json(url, data=body), json=True)
+
+
+def run_inside(client: Any, container: str, command: tuple[str, ...], user: str = "") -> tuple[int, str]:
+    """Run a command in a running container; its exit code and output (both streams)."""
+    execution = client.exec_create(container, list(command), user=user)
+    output = client.exec_start(execution["Id"])
+    return int(client.exec_inspect(execution["Id"])["ExitCode"] or 0), output.decode(errors="replace").strip()
+
+
+def run_once(client: Any, config: dict[str, Any], name: str, timeout: int = 60) -> tuple[int, str]:
+    """Run a throwaway container to its end; it is removed whatever happens."""
+    remove_if_present(client, name)
+    container = client.create_container_from_config(config, name)["Id"]
+    try:
+        client.start(container)
+        code = client.wait(container, timeout=timeout)["StatusCode"]
+        return int(code), client.logs(container, tail=LOG_EXCERPT_LINES).decode(errors="replace").strip()
+    finally:
+        remove_if_present(client, container)
+
+
+def remove_if_present(client: Any, name: str) -> None:
+    try:
+        client.remove_container(name, force=True)
+    except docker_errors.NotFound:
+        return
+
+
+def remove_volume(client: Any, name: str) -> bool:
+    """Whether there was such a volume."""
+    try:
+        client.remove_volume(name)
+        return True
+    except docker_errors.NotFound:
+        return False
+
+
+def remove_network(client: Any, name: str) -> None:
+    try:
+        client.remove_network(name)
+    except docker_errors.NotFound:
+        return
+
+
+def log_excerpt(client: Any, container: str, hide: list[str], lines: int = LOG_EXCERPT_LINES) -> str:
+    """The container's last log lines with every value in ``hide`` blacked out."""
+    text: str = client.logs(container, tail=lines).decode(errors="replace").strip()
+    for value in hide:
+        text = text.replace(value, "(secret)")
+    return text
+
+
+def is_running(client: Any, container: str) -> bool:
+    return bool(client.inspect_container(container)["State"]["Running"])
+
+
+def user_ids(client: Any, reference: str, user: str) -> tuple[int, int]:
+    """The numeric user and group of ``user`` (``name``, ``uid``, or ``uid:gid``; '' means the image's own).
+
+    A name is looked up in the image's ``/etc/passwd``, read from a container that is never started.
+    """
+    wanted = user or str(client.inspect_image(reference)["Config"].get("User") or "0")
+    name, _, group = wanted.partition(":")
+    if name.isdigit():
+        return int(name), int(group) if group.isdigit() else int(name)
+    for line in _read_from_image(client, reference, "/etc/passwd").splitlines():
+        fields = line.split(":")
+        if fields[0] == name:
+            return int(fields[2]), int(fields[3])
+    raise PlatformError(
+        f"The image {reference} runs as user '{name}' but has no such user",
+        "its /etc/passwd does not name it",
+        "Check the image's USER instruction, or set the service's user to a number.",
+    )
+
+
+def _read_from_image(client: Any, reference: str, path: str) -> str:
+    container = client.create_container_from_config({"Image": reference, "Cmd": ["true"]})["Id"]
+    try:
+        return read_file(client, container, path)
+    finally:
+        remove_if_present(client, container)
+
+
+def read_file(client: Any, container: str, path: str) -> str:
+    stream, _ = client.get_archive(container, path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        member = archive.extractfile(archive.getmembers()[0])
+        return member.read().decode(errors="replace") if member else ""
+
+
+def wait_until(condition: Any, timeout: float, poll: float = 0.2) -> bool:
+    """Poll until the condition holds; False when the time is over."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(poll)
+    return True

@@ -1,0 +1,114 @@
+"""Make images present on a host: bootstrapped, built with the classic builder, or pulled."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+
+OUTPUT_EXCERPT_LINES = 20
+PARALLEL_BUILDS = 2
+BUILD_TIMEOUT = 3600
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def present_images(client: Any, references: list[str]) -> set[str]:
+    return {reference for reference in references if engine.image_id(client, reference)}
+
+
+def bootstrap(client: Any, reference: str, pullable: str, suite: str) -> None:
+    """A minimal Debian base under ``reference``: pulled as ``pullable`` where that works, else by mmdebstrap(1)."""
+    if pullable and _pulled(client, pullable, {}) is None:
+        client.tag(pullable, *reference.rsplit(":", 1))
+        return
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        archive = os.path.join(folder, "base.tar")
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates", suite, archive]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise PlatformError(
+                "The Debian base image cannot be made",
+                f"{pullable or 'nothing'} can be pulled and mmdebstrap is not installed",
+                "Install mmdebstrap on the host, or set platform_debian_image to an image that can be pulled.",
+            ) from None
+        if run.returncode != 0:
+            raise PlatformError(
+                "mmdebstrap could not make the Debian base image",
+                _excerpt(run.stderr),
+                "Check that Debian's package mirror is reachable from the host, and run again.",
+            )
+        repository, tag = reference.rsplit(":", 1)
+        client.import_image_from_file(archive, repository=repository, tag=tag)
+
+
+def build_all(client: Any, waves: list[list[dict[str, Any]]]) -> None:
+    """Build wave after wave, the images of a wave side by side.
+
+    Each image is a mapping with ``reference``, ``context`` (path of a tar archive) and ``arguments``.
+    """
+    for wave in waves:
+        with ThreadPoolExecutor(PARALLEL_BUILDS) as pool:
+            list(pool.map(lambda image: build(engine.connect(BUILD_TIMEOUT), image), wave))
+
+
+def build(client: Any, image: dict[str, Any]) -> None:
+    """Build one image; the tag appears only when the build is complete."""
+    output: list[str] = []
+    with open(image["context"], "rb") as context:
+        stream = client.build(
+            fileobj=context,
+            custom_context=True,
+            tag=image["reference"],
+            buildargs=image["arguments"],
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for entry in stream:
+            output.append(entry.get("stream") or "")
+            if "error" in entry:
+                raise PlatformError(
+                    f"The image {image['reference']} could not be built",
+                    f"{entry['error']}; the build's last lines are:\n{_excerpt(''.join(output))}",
+                    "Nothing that serves was touched. Correct the build context, and run again.",
+                )
+
+
+def pull(client: Any, reference: str, credentials: dict[str, str]) -> None:
+    """Pull by tag or digest.
+
+    :raises PlatformError: with the registry's answer; credentials never stand in it.
+    """
+    failure = _pulled(client, reference, credentials)
+    if failure is not None:
+        raise PlatformError(
+            f"The image {reference} could not be pulled",
+            failure,
+            "Check the reference, that the registry is reachable from the host, and registry_username and "
+            "registry_password.",
+        )
+
+
+def _pulled(client: Any, reference: str, credentials: dict[str, str]) -> str | None:
+    """None when the image is present afterwards, else the reason why not."""
+    repository, _, digest = reference.partition("@")
+    tag = digest or None
+    if not digest and ":" in reference.rsplit("/", 1)[-1]:
+        repository, tag = reference.rsplit(":", 1)
+    try:
+        client.pull(repository, tag=tag, auth_config=credentials or None)
+    except engine.docker_errors.APIError as error:
+        return str(error.explanation or error)
+    return None if engine.image_id(client, reference) else "the pull ended without the image"
+
+
+def _excerpt(text: str) -> str:
+    lines = [_TERMINAL_CODES.sub("", line).rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-OUTPUT_EXCERPT_LINES:])

@@ -1,0 +1,54 @@
+"""The host's journal of runs, and the figures about them for Prometheus."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+from .files import File, ensure_folder, write_atomically
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one verb. ``ended`` is seconds since the epoch, ``seconds`` the duration."""
+
+    verb: str
+    environment: str
+    operator: str
+    outcome: str
+    release: str
+    ended: int
+    seconds: float
+
+
+def append_line(path: str, run: Run) -> None:
+    """One durable write in append mode: two runs never mix their lines, and a cut one spoils no other."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        os.write(descriptor, (json.dumps(asdict(run), sort_keys=True) + "\n").encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def figures(run: Run) -> str:
+    """Prometheus' text format (its documentation, "Exposition formats"), for node_exporter's textfile collector."""
+    labels = f'verb="{run.verb}",environment="{run.environment}",outcome="{run.outcome}"'
+    return (
+        "# HELP erni_run_timestamp_seconds When the verb last ended this way.\n"
+        "# TYPE erni_run_timestamp_seconds gauge\n"
+        f"erni_run_timestamp_seconds{{{labels}}} {run.ended}\n"
+        "# HELP erni_run_duration_seconds How long that run took.\n"
+        "# TYPE erni_run_duration_seconds gauge\n"
+        f"erni_run_duration_seconds{{{labels}}} {run.seconds:.1f}\n"
+    )
+
+
+def record(root: str, run: Run) -> None:
+    """Journal line first: it is the history; the figures can be made from it again."""
+    ensure_folder(root, 0o711)
+    append_line(os.path.join(root, "journal.jsonl"), run)
+    metrics = os.path.join(root, "metrics")
+    ensure_folder(metrics, 0o755)
+    write_atomically(File(os.path.join(metrics, f"erni_run_{run.verb}_{run.outcome}.prom"), figures(run), 0o644))

@@ -1,0 +1,98 @@
+"""The everyday verbs on containers that exist: start, stop, restart, remove, and their logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+from .planning import Plan
+
+HEALTH_TIMEOUT = 180
+POLL_SECONDS = 0.25
+
+
+def apply_lifecycle(client: Any, plan: Plan) -> None:
+    for action in plan.actions:
+        container = action.subject
+        if action.kind == "missing":
+            raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
+        if action.kind in ("start", "unpause", "restart"):
+            stop_timeout = client.inspect_container(container)["Config"].get("StopTimeout") or 30
+            if action.kind == "restart":
+                client.restart(container, timeout=stop_timeout)
+            else:
+                getattr(client, action.kind)(container)
+            wait_healthy(client, container)
+        elif action.kind == "stop":
+            client.stop(container, timeout=client.inspect_container(container)["Config"].get("StopTimeout") or 30)
+        elif action.kind == "remove":
+            _remove(client, container)
+
+
+def _remove(client: Any, container: str) -> None:
+    """Gracefully: a database that is killed has to recover at its next start."""
+    inspected = client.inspect_container(container)
+    if inspected["State"]["Running"]:
+        client.stop(container, timeout=inspected["Config"].get("StopTimeout") or 30)
+    engine.remove_if_present(client, container)
+
+
+def wait_healthy(client: Any, container: str, timeout: float = HEALTH_TIMEOUT) -> None:
+    """Until the container's own health command succeeds; not until the engine's next look at it.
+
+    :raises PlatformError: when it exits, or does not succeed in time.
+    """
+    test = (client.inspect_container(container)["Config"].get("Healthcheck") or {}).get("Test") or []
+    command = _command(test)
+    deadline = time.monotonic() + timeout
+    output = ""
+    while time.monotonic() < deadline:
+        if not engine.is_running(client, container):
+            break
+        if not command:
+            return
+        try:
+            code, output = engine.run_inside(client, container, command)
+        except engine.docker_errors.APIError:
+            code = 1  # it stopped between two looks
+        if code == 0:
+            return
+        time.sleep(POLL_SECONDS)
+    state = "runs but is not healthy" if engine.is_running(client, container) else "does not stay up"
+    raise PlatformError(
+        f"{container} {state}", output or "its check says nothing", f"`docker logs {container}` or make logs shows why."
+    )
+
+
+def _command(test: Sequence[str]) -> tuple[str, ...]:
+    """A health check's test as an argument list."""
+    if test[:1] == ["CMD"]:
+        return tuple(test[1:])
+    return ("sh", "-c", test[1]) if test[:1] == ["CMD-SHELL"] else ()
+
+
+def read_log(client: Any, container: str, tail: int, grep: str) -> list[str]:
+    """The last lines of both streams, oldest first; with ``grep`` those of them that hold the text."""
+    try:
+        text = client.logs(container, tail=tail, timestamps=False).decode(errors="replace")
+    except engine.docker_errors.NotFound:
+        return [f"(there is no container {container})"]
+    return [line for line in text.splitlines() if grep in line]
+
+
+def run_client(client: Any, container: str, command: tuple[str, ...]) -> tuple[int, str]:
+    """A client program in a running container: exit code and output.
+
+    :raises PlatformError: when there is no such container, or it does not run.
+    """
+    try:
+        return engine.run_inside(client, container, command)
+    except engine.docker_errors.APIError as error:
+        raise PlatformError(
+            f"{container} cannot run {command[0]}",
+            str(error.explanation or error),
+            "`make status` shows how it is, `make up` brings it back.",
+        ) from error

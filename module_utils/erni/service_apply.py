@@ -1,0 +1,312 @@
+"""Carry out a service's plan on the host, and undo what did not come up.
+
+:class:`Transition` has one method per action kind of ``service_plan``. A replacement keeps the old container,
+stopped and under a second name, until the new one has passed its gate; when it does not, the old one and the
+old files come back, and the error says why with the new container's last words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace as replaced_dataclass
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+from .files import File, digest, ensure_folder, folder_matches, observe_file, write_atomically
+from .planning import Plan
+from .service_plan import ServiceState, loaded_record, needs_gate
+from .service_spec import ImageFacts, ServiceFile, ServiceSpec
+
+GATE_POLL_SECONDS = 0.25
+
+
+def observe_service(client: Any, spec: ServiceSpec) -> tuple[ServiceSpec, ServiceState]:
+    """The service's state, and the spec with its files' owners resolved to the container's user."""
+    networks = engine.network_ids(client)
+    image = engine.observe_image(client, spec.image)
+    uid, gid = _owner(client, spec, image)
+    spec = _with_owner(spec, uid, gid)
+    volumes = {volume["Name"]: volume.get("Mountpoint", "") for volume in client.volumes()["Volumes"] or []}
+    state = ServiceState(
+        container=engine.observe_container(client, spec.container, networks),
+        replaced=engine.observe_container(client, f"{spec.container}-replaced", networks),
+        image=image,
+        volumes=frozenset(volumes),
+        misowned_volumes=frozenset(_misowned(spec, volumes, uid)),
+        misfit_folders=frozenset(
+            f.path for f in spec.folders if not folder_matches(f.path, f.mode, *((uid, gid) if f.owned else (-1, -1)))
+        ),
+        files={entry.file.path: observe_file(entry.file.path) for entry in spec.files},
+        watched=_watched(spec),
+        applied=_read_applied(spec),
+    )
+    return spec, state
+
+
+def _owner(client: Any, spec: ServiceSpec, image: ImageFacts | None) -> tuple[int, int]:
+    """The container's user; unknown (-1) only while the image that would tell is not there yet."""
+    owns_something = spec.files or any(f.owned for f in spec.folders) or any(m.kind == "volume" for m in spec.mounts)
+    numeric = spec.user.partition(":")[0].isdigit()
+    if not owns_something or (image is None and not numeric):
+        return -1, -1
+    return engine.user_ids(client, spec.image, spec.user)
+
+
+def _with_owner(spec: ServiceSpec, uid: int, gid: int) -> ServiceSpec:
+    files = tuple(
+        ServiceFile(replaced_dataclass(entry.file, uid=uid, gid=gid), entry.on_change) for entry in spec.files
+    )
+    return replaced_dataclass(spec, files=files)
+
+
+def _misowned(spec: ServiceSpec, volumes: dict[str, str], uid: int) -> list[str]:
+    """Volumes that the container's user cannot write although the platform can see them on this host."""
+    return [
+        mount.source
+        for mount in spec.mounts
+        if mount.kind == "volume"
+        and uid != -1
+        and os.path.isdir(volumes.get(mount.source, ""))
+        and os.stat(volumes[mount.source]).st_uid != uid
+    ]
+
+
+def _watched(spec: ServiceSpec) -> dict[str, str]:
+    states = {path: observe_file(path) for path in spec.watched_files}
+    return {path: digest(state.content) for path, state in states.items() if state}
+
+
+def _read_applied(spec: ServiceSpec) -> dict[str, str]:
+    state = observe_file(spec.applied_record) if spec.applied_record else None
+    try:
+        record = json.loads(state.content) if state else {}
+    except ValueError:
+        return {}
+    return {str(path): str(value) for path, value in record.items()}
+
+
+class Transition:
+    """One application of one plan."""
+
+    def __init__(self, client: Any, spec: ServiceSpec, state: ServiceState) -> None:
+        self.client, self.spec, self.state = client, spec, state
+        self.previous_files: dict[str, File | None] = {}
+        self.holds_replaced = state.replaced is not None and state.container is None
+        self.reported: list[str] = []
+
+    def run(self, plan: Plan) -> None:
+        """Apply every action, prove that the service serves, and settle.
+
+        :raises PlatformError: after what could be undone has been undone.
+        """
+        cleanup = [action for action in plan.actions if action.kind == "remove_replaced"]
+        try:
+            for action in plan.actions:
+                if action not in cleanup:
+                    getattr(self, action.kind)(action.subject)
+            if needs_gate(plan, self.state):
+                self._pass_gate()
+        except PlatformError as error:
+            raise self._undone(error) from error
+        except engine.docker_errors.APIError as error:
+            raise self._undone(PlatformError(f"{self.spec.container} could not be brought up", _explained(error))) from error
+        self._settle()
+
+    # One method per action kind, in the order of the plan.
+
+    def restore_replaced(self, container: str) -> None:
+        self.client.rename(f"{container}-replaced", container)
+        self.holds_replaced = False
+
+    def create_volume(self, volume: str) -> None:
+        labels = {key: value for key, value in self.spec.labels.items() if key.endswith(("platform", "service"))}
+        self.client.create_volume(volume, labels=labels)
+        self.own_volume(volume)
+
+    def own_volume(self, volume: str) -> None:
+        uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+        mountpoint = self.client.inspect_volume(volume)["Mountpoint"]
+        if os.path.isdir(mountpoint):  # not where the engine runs elsewhere (DOCKER_HOST)
+            os.chown(mountpoint, uid, gid)
+
+    def make_folder(self, path: str) -> None:
+        folder = next(folder for folder in self.spec.folders if folder.path == path)
+        owner = engine.user_ids(self.client, self.spec.image, self.spec.user) if folder.owned else (-1, -1)
+        ensure_folder(path, folder.mode, *owner)
+
+    def validate(self, _container: str) -> None:
+        """Run the service's own checker over the candidate files, mounted where the real ones would be."""
+        config_root = self.spec.folders[0].path
+        candidate = f"{config_root}.candidate"
+        shutil.rmtree(candidate, ignore_errors=True)
+        try:
+            self._write_candidate(config_root, candidate)
+            code, output = engine.run_once(
+                self.client, self._validation_config(config_root, candidate), f"{self.spec.container}-validate"
+            )
+        finally:
+            shutil.rmtree(candidate, ignore_errors=True)
+        if code != 0:
+            raise PlatformError(
+                f"The new configuration of {self.spec.name} is refused by its own check",
+                f"`{' '.join(self.spec.validate_command)}` says: {self._hidden(output)}",
+                "Nothing was replaced. Correct the variables or the template that the message names, and run again.",
+            )
+
+    def write_file(self, path: str) -> None:
+        desired = next(entry.file for entry in self.spec.files if entry.file.path == path)
+        if desired.uid == -1:  # the image came only now: its user was unknown when the plan was made
+            uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+            desired = replaced_dataclass(desired, uid=uid, gid=gid)
+        before = observe_file(path)
+        self.previous_files[path] = before and File(
+            path, before.content.decode(errors="surrogateescape"), before.mode, before.uid, before.gid
+        )
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            ensure_folder(folder, 0o700, desired.uid, desired.gid)
+        write_atomically(desired)
+
+    def create(self, container: str) -> None:
+        engine.create_container(self.client, self.spec)
+        self._start(container)
+
+    def replace(self, container: str) -> None:
+        """Old one stopped and set aside, new one in its place. The stop is the service's own graceful one."""
+        self.client.stop(container, timeout=self.spec.stop_timeout)
+        engine.remove_if_present(self.client, f"{container}-replaced")
+        self.client.rename(container, f"{container}-replaced")
+        self.holds_replaced = True
+        engine.create_container(self.client, self.spec)
+        self._start(container)
+
+    def update(self, _container: str) -> None:
+        engine.update_limits(self.client, self.spec)
+
+    def disconnect(self, network: str) -> None:
+        self.client.disconnect_container_from_network(self.spec.container, network, force=True)
+
+    def connect(self, network: str) -> None:
+        """Join a network; an endpoint on a network that was removed and made anew is dropped first."""
+        try:
+            self.client.disconnect_container_from_network(self.spec.container, network, force=True)
+        except engine.docker_errors.APIError:
+            pass  # it was not attached at all, which is the usual case
+        engine.attach(self.client, self.spec, network)
+
+    def unpause(self, container: str) -> None:
+        self.client.unpause(container)
+
+    def start(self, container: str) -> None:
+        self._start(container)
+
+    def restart(self, container: str) -> None:
+        self.client.restart(container, timeout=self.spec.stop_timeout)
+
+    def reload(self, container: str) -> None:
+        if self.spec.reload_command:
+            code, output = engine.run_inside(self.client, container, self.spec.reload_command)
+            if code != 0:
+                raise PlatformError(f"{container} refused to reload", self._hidden(output))
+        else:
+            self.client.kill(container, self.spec.reload_signal)
+
+    def _start(self, container: str) -> None:
+        self.client.start(container)
+
+    def _pass_gate(self) -> None:
+        """``passes`` successes in a row; a container that exits or keeps restarting fails at once."""
+        gate, container = self.spec.gate, self.spec.container
+        restarts = self._restart_count()
+        deadline = time.monotonic() + gate.timeout
+        in_a_row, last_output = 0, ""
+        while in_a_row < gate.passes:
+            if not engine.is_running(self.client, container) or self._restart_count() > restarts:
+                raise PlatformError(f"{container} does not stay up", self._last_words())
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{container} runs but did not pass its gate within {gate.timeout} s",
+                    f"the check says: {self._hidden(last_output) or 'nothing'}; {self._last_words()}",
+                )
+            passed, last_output = self._probe()
+            in_a_row = in_a_row + 1 if passed else 0
+            if in_a_row < gate.passes:
+                time.sleep(GATE_POLL_SECONDS)
+
+    def _probe(self) -> tuple[bool, str]:
+        try:
+            code, output = engine.run_inside(self.client, self.spec.container, self.spec.gate.command)
+        except engine.docker_errors.APIError as error:  # it stopped between two looks; the loop will see it
+            return False, _explained(error)
+        return code == 0, output
+
+    def _restart_count(self) -> int:
+        return int(self.client.inspect_container(self.spec.container)["RestartCount"])
+
+    def _last_words(self) -> str:
+        excerpt = engine.log_excerpt(self.client, self.spec.container, self.spec.secret_values)
+        return f"its last log lines are:\n{excerpt}" if excerpt else "it logged nothing"
+
+    def _undone(self, error: PlatformError) -> PlatformError:
+        """Bring back the old files and container; the error then also says so."""
+        container = self.spec.container
+        restored = self._restore_files()
+        if self.holds_replaced:
+            engine.remove_if_present(self.client, container)
+            self.client.rename(f"{container}-replaced", container)
+            self.client.start(container)
+            return PlatformError(error.what, error.why, f"The container that served before is back. {error.remedy}")
+        if restored and self.state.container is not None and self.state.container.running:
+            self.client.restart(container, timeout=self.spec.stop_timeout)
+            return PlatformError(error.what, error.why, f"The former configuration is back. {error.remedy}")
+        return PlatformError(error.what, error.why, error.remedy or f"`make logs SERVICE={self.spec.name}` shows more.")
+
+    def _restore_files(self) -> bool:
+        for file in self.previous_files.values():
+            if file is not None:
+                write_atomically(file)
+        return any(file is not None for file in self.previous_files.values())
+
+    def _settle(self) -> None:
+        engine.remove_if_present(self.client, f"{self.spec.container}-replaced")
+        record = self.spec.applied_record
+        if not record:
+            return
+        content = json.dumps(loaded_record(self.spec, _watched(self.spec)), indent=1, sort_keys=True)
+        current = observe_file(record)
+        if current is None or current.content != content.encode():
+            write_atomically(File(record, content, 0o600))
+
+    def _write_candidate(self, config_root: str, candidate: str) -> None:
+        if os.path.isdir(config_root):
+            shutil.copytree(config_root, candidate, symlinks=True)
+        uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+        for entry in self.spec.files:
+            path = entry.file.path.replace(config_root, candidate, 1)
+            ensure_folder(os.path.dirname(path), 0o700, uid, gid)
+            write_atomically(replaced_dataclass(entry.file, path=path, uid=uid, gid=gid))
+        for folder, _, names in os.walk(candidate):
+            for path in (folder, *(os.path.join(folder, name) for name in names)):
+                os.chown(path, uid, gid, follow_symlinks=False)
+
+    def _validation_config(self, config_root: str, candidate: str) -> dict[str, Any]:
+        config = engine.container_config(self.spec)
+        host = config["HostConfig"]
+        host["Mounts"] = [m | {"Source": m["Source"].replace(config_root, candidate, 1)} for m in host["Mounts"] if m["Type"] == "bind"]
+        host |= {"NetworkMode": "none", "PortBindings": {}, "RestartPolicy": {"Name": "no"}}
+        config |= {"Cmd": list(self.spec.validate_command), "ExposedPorts": {}, "Healthcheck": {"Test": ["NONE"]}}
+        config.pop("NetworkingConfig", None)
+        return config
+
+    def _hidden(self, text: str) -> str:
+        for value in self.spec.secret_values:
+            text = text.replace(value, "(secret)")
+        return text
+
+
+def _explained(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error)

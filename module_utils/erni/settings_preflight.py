@@ -1,0 +1,97 @@
+"""Whether an environment's variables are filled in and make sense together. Pure; runs on the control node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .findings import Finding
+
+FILL_IN = "FILL_IN"
+_HOSTNAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$", re.I)
+
+
+def unfilled(variables: Mapping[str, Any]) -> list[Finding]:
+    """Variables that still carry the mark of the example inventories."""
+    return [
+        Finding(
+            f"The variable {path} is not filled in",
+            f"it still says {FILL_IN}",
+            "Set it in the inventory's group_vars or hosts file.",
+        )
+        for path in sorted({path for name, value in variables.items() for path in _marked(name, value)})
+    ]
+
+
+def _marked(path: str, value: Any) -> Iterator[str]:
+    if isinstance(value, str) and FILL_IN in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _marked(f"{path}.{key}", entry)
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _marked(path, entry)
+
+
+def check_settings(
+    hostname: str, public_url: str, allowed_hosts: list[str], cors_origins: list[str], *, strict: bool
+) -> list[Finding]:
+    """``PUBLIC_HOSTNAME``, ``ALLOWED_HOSTS`` and ``CORS_ORIGINS`` of the application's contract.
+
+    :param strict: an environment that is open to the world: wildcards are refused.
+    """
+    found = []
+    if not _HOSTNAME.match(hostname):
+        found.append(
+            Finding(
+                f"platform_public_hostname is '{hostname}'",
+                "that is no host name",
+                "Set it to the name that users type, without scheme, port or path.",
+            )
+        )
+    if hostname not in allowed_hosts and "*" not in allowed_hosts:
+        found.append(
+            Finding(
+                "backend_allowed_hosts (ALLOWED_HOSTS) does not hold the public host name",
+                f"the backend would refuse every request for {hostname}",
+                "Add it, or remove the variable to get the default.",
+            )
+        )
+    found += [finding for origin in cors_origins for finding in _origin(origin, strict=strict)]
+    if public_url not in cors_origins and "*" not in cors_origins:
+        found.append(
+            Finding(
+                "backend_cors_origins (CORS_ORIGINS) does not hold the public URL",
+                f"pages served from {public_url} could not call the API",
+                "Add it, or remove the variable to get the default.",
+            )
+        )
+    if strict and "*" in allowed_hosts:
+        found.append(_wildcard("backend_allowed_hosts (ALLOWED_HOSTS)"))
+    if strict and "*" in cors_origins:
+        found.append(_wildcard("backend_cors_origins (CORS_ORIGINS)"))
+    return found
+
+
+def _origin(origin: str, *, strict: bool) -> list[Finding]:
+    """An origin is scheme, host and port, nothing else (RFC 6454, section 6.1)."""
+    if origin == "*":
+        return []
+    parts = urlsplit(origin)
+    schemes = ("https",) if strict else ("https", "http")
+    if parts.scheme in schemes and parts.netloc and not (parts.path or parts.query or parts.fragment):
+        return []
+    return [
+        Finding(
+            f"backend_cors_origins (CORS_ORIGINS) holds '{origin}'",
+            f"that is no origin ({' or '.join(schemes)}://host[:port], without a path)",
+            "Correct it.",
+        )
+    ]
+
+
+def _wildcard(what: str) -> Finding:
+    return Finding(f"{what} holds '*'", "anyone's pages or host names would be let in", "Name the ones that are meant.")

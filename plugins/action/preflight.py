@@ -1,0 +1,133 @@
+"""Action: everything that could stop a run, found at once, before anything is touched.
+
+On the control node it checks secrets, settings, the roles' argument specs and the given certificate; the module
+``host_preflight`` checks the host. The result carries ``findings``; errors among them fail the task.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+# On the control node the project's logic is found under the name that it has inside modules, too.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.erni import certificate, secrets
+from ansible.module_utils.erni.findings import Finding, as_dicts, errors
+from ansible.module_utils.erni.settings_preflight import check_settings, unfilled
+
+OWN_PREFIXES = ("platform_", "postgres_", "redis_", "backend_", "frontend_", "nginx_", "docker_engine_", "erni_", "trusted_")
+
+
+class ActionModule(ActionBase):
+    """Arguments: ``host`` (those of host_preflight), ``secret_specs``, ``secrets``, ``roles_path``, ``roles`` (names whose
+    variables are checked). Variables are seen as the roles will see them, defaults included."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = self._task.args
+        looked = self._execute_module(module_name="host_preflight", module_args=arguments["host"], task_vars=variables)
+        if looked.get("failed") or "findings" not in looked:
+            return result | looked | {"failed": True}
+        facts = looked["ansible_facts"]
+        findings = self._control_findings(variables | facts)
+        everything = as_dicts(findings) + looked["findings"]
+        failed = bool(errors(findings)) or any(f["severity"] == "error" for f in looked["findings"])
+        result |= {"changed": False, "findings": everything, "ansible_facts": facts, "failed": failed}
+        if failed:
+            count = sum(finding["severity"] == "error" for finding in everything)
+            result["msg"] = f"Preflight found {count} {'thing' if count == 1 else 'things'} to mend; nothing was touched."
+        return result
+
+    def _control_findings(self, variables: dict[str, Any]) -> list[Finding]:
+        arguments = self._task.args
+        own = {k: v for k, v in variables.items() if k.startswith((*OWN_PREFIXES, "ansible_host", "ansible_user"))}
+        specs = [secrets.SecretSpec.from_mapping(spec) for spec in arguments["secret_specs"]]
+        findings = [*unfilled(own), *secrets.findings(specs, arguments["secrets"])]
+        if findings:  # what follows would only repeat them in other words
+            return findings
+        self._templar.available_variables = self._as_roles_see(variables)
+        for role in arguments["roles"]:
+            findings += self._check_role(role)
+        if not findings:
+            findings += self._check_settings() + self._check_certificate()
+        return findings
+
+    def _as_roles_see(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """The roles' defaults below the play's variables, their internal variables above."""
+        below: dict[str, Any] = {}
+        above: dict[str, Any] = {}
+        for role in self._task.args["roles"]:
+            below |= self._role_file(role, "defaults")
+            above |= self._role_file(role, "vars")
+        return below | variables | above
+
+    def _role_file(self, role: str, kind: str) -> dict[str, Any]:
+        path = os.path.join(self._task.args["roles_path"], role, kind, "main.yml")
+        if not os.path.isfile(path):
+            return {}
+        return self._loader.load_from_file(path, trusted_as_template=True) or {}
+
+    def _value(self, name: str) -> Any:
+        return self._templar.template(self._templar.available_variables[name])
+
+    def _check_role(self, role: str) -> list[Finding]:
+        """Validate the role's variables as its entry point ``up`` would, but before any role runs."""
+        path = os.path.join(self._task.args["roles_path"], role, "meta", "argument_specs.yml")
+        with open(path, encoding="utf-8") as handle:
+            options = yaml.safe_load(handle)["argument_specs"]["up"].get("options", {})
+        values, found = {}, []
+        for name in options:
+            if name not in self._templar.available_variables:
+                continue
+            try:
+                values[name] = self._value(name)
+            except AnsibleError as error:
+                found.append(self._malformed(role, f"{name} cannot be evaluated: {error.message}"))
+        validated = ArgumentSpecValidator(options).validate(values)
+        return found + [self._malformed(role, message) for message in validated.error_messages]
+
+    def _check_settings(self) -> list[Finding]:
+        return check_settings(
+            hostname=self._value("platform_public_hostname"),
+            public_url=self._value("nginx_public_url"),
+            allowed_hosts=self._value("backend_allowed_hosts"),
+            cors_origins=self._value("backend_cors_origins"),
+            strict=self._value("platform_environment") == "production",
+        )
+
+    def _malformed(self, role: str, message: str) -> Finding:
+        return Finding(
+            f"A variable of the role {role} is malformed",
+            message,
+            f"roles/{role}/README.md lists the variables; correct it in the inventory.",
+        )
+
+    def _check_certificate(self) -> list[Finding]:
+        """A certificate that an operator gives; the ones that the platform gets itself are renewed in time."""
+        if self._value("nginx_certificate_source") != "files":
+            return []
+        paths = [self._value(name) for name in ("nginx_certificate_file", "nginx_certificate_key_file")]
+        now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        try:
+            found = certificate.read(*(self._loader.get_real_file(path) for path in paths))
+        except AnsibleError as error:
+            return [Finding("The given certificate cannot be read", str(error.message), "Correct nginx_certificate_file.")]
+        names, days = self._value("nginx_certificate_names"), self._value("nginx_certificate_renew_days")
+        return [
+            Finding(
+                f"The certificate {paths[0]} cannot be used",
+                problem,
+                "Get a new one, or correct nginx_certificate_file, nginx_certificate_key_file or nginx_certificate_names.",
+            )
+            for problem in certificate.problems(found, names, int(days), now)
+        ]

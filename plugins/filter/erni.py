@@ -1,0 +1,65 @@
+"""Filters of the platform: fixed addresses, release ids, and quoting for URLs."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import ansible.module_utils
+from ansible.errors import AnsibleFilterError
+
+# On the control node the project's logic is found under the name that it has inside modules, too.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.erni.certificate import alternative_name
+from ansible.module_utils.erni.image_plan import release_id
+
+def network_address(subnet: str, number: int) -> str:
+    """The ``number``-th address of a subnet: ``'172.30.10.0/24' | erni_address(20)`` is ``172.30.10.20``."""
+    try:
+        return str(ipaddress.ip_network(subnet)[number])
+    except (ValueError, IndexError) as error:
+        raise AnsibleFilterError(f"'{subnet}' has no address number {number}: {error}") from error
+
+
+def network_addresses(subnet: str, first: int, count: int) -> list[str]:
+    """``count`` addresses of a subnet from number ``first`` on."""
+    return [network_address(subnet, number) for number in range(first, first + count)]
+
+
+def upper_half(subnet: str) -> str:
+    """The half of a subnet that the engine assigns from; the lower one is for fixed addresses."""
+    try:
+        return str(list(ipaddress.ip_network(subnet).subnets(1))[1])
+    except ValueError as error:
+        raise AnsibleFilterError(f"'{subnet}' is no subnet that can be halved: {error}") from error
+
+
+def url_quote(text: str) -> str:
+    """Percent-encode all that a URL's user or password part does not carry as it is (RFC 3986, section 3.2.1)."""
+    return quote(str(text), safe="")
+
+
+def words(text: str) -> list[str]:
+    """A typed command as its words, quotes honoured."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise AnsibleFilterError(f"'{text}' cannot be split into words: {error}") from error
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "erni_alternative_name": alternative_name,
+            "erni_address": network_address,
+            "erni_addresses": network_addresses,
+            "erni_upper_half": upper_half,
+            "erni_url_quote": url_quote,
+            "erni_release": release_id,
+            "erni_words": words,
+        }

@@ -1,0 +1,50 @@
+"""A small project of its own, with the real tools and plugins, for tests that run a verb."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder laid out as the repository is; its environments and playbooks are the test's."""
+
+    folder: Path
+
+    def environment(self, name: str, variables: str = "") -> Path:
+        folder = self.folder / "inventories" / name
+        (folder / "group_vars" / "all").mkdir(parents=True)
+        (folder / "group_vars" / "all" / "main.yml").write_text(f"---\n{variables}\n")
+        (folder / "hosts").write_text("[backend]\nhere ansible_connection=local\n")
+        return folder
+
+    def playbook(self, verb: str, text: str) -> None:
+        (self.folder / "playbooks" / f"{verb}.yml").write_text(text)
+
+    def start(self, verb: str, **options: str) -> subprocess.Popen[str]:
+        given = {f"ERNI_{name}": value for name, value in options.items()}
+        return subprocess.Popen(
+            [sys.executable, "tools/run.py", verb],
+            cwd=self.folder,
+            env={**os.environ, "ERNI_ENV": "demo", **given},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, verb: str, **options: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(verb, **options)
+        output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / ".run" / "journal.jsonl"

@@ -1,0 +1,125 @@
+"""What the operator asked for: the ERNI_* variables that the Makefile exports, checked."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import PlatformError
+
+TRUE_WORDS = {"1", "true", "yes", "on"}
+FALSE_WORDS = {"", "0", "false", "no", "off"}
+FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """One run's options. None and False: not given."""
+
+    env: str = "local"
+    inventories: str = "inventories"
+    service: str | None = None
+    tail: int | None = None
+    follow: bool = False
+    grep: str | None = None
+    volumes: bool = False
+    confirm: str | None = None
+    format: str | None = None
+    query: str | None = None
+    check: bool = False
+    diff: bool = False
+    verbosity: int = 0
+    arguments: tuple[str, ...] = ()
+    lock_wait: int = 600
+    vault_password_file: str | None = None
+
+    def extra_vars(self) -> dict[str, str | int | bool]:
+        """The variables for the playbook; only those that were given, so that a playbook's defaults hold."""
+        given: dict[str, str | int | bool | None] = {
+            "erni_service": self.service,
+            "erni_tail": self.tail,
+            "erni_grep": self.grep,
+            "erni_volumes": self.volumes or None,
+            "confirm": self.confirm,
+            "erni_format": self.format,
+            "erni_query": self.query,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def ansible_flags(self) -> list[str]:
+        flags = ["--check"] * self.check + ["--diff"] * self.diff
+        if self.verbosity:
+            flags.append("-" + "v" * self.verbosity)
+        return [*flags, *self.arguments]
+
+
+def from_environment(variables: Mapping[str, str]) -> Options:
+    """Read ``ERNI_<OPTION>``; an empty value counts as not given.
+
+    :raises PlatformError: when a value cannot be meant.
+    """
+
+    def text(name: str) -> str | None:
+        return variables.get(f"ERNI_{name}") or None
+
+    return Options(
+        env=text("ENV") or "local",
+        inventories=text("INVENTORIES") or "inventories",
+        service=text("SERVICE"),
+        tail=_number("TAIL", text("TAIL")),
+        follow=_flag("FOLLOW", text("FOLLOW")),
+        grep=text("GREP"),
+        volumes=_flag("VOLUMES", text("VOLUMES")),
+        confirm=text("CONFIRM"),
+        format=_one_of("FORMAT", text("FORMAT"), FORMATS),
+        query=text("QUERY"),
+        check=_flag("CHECK", text("CHECK")),
+        diff=_flag("DIFF", text("DIFF")),
+        verbosity=_number("V", text("V"), largest=6) or 0,
+        arguments=_words("ARGS", text("ARGS")),
+        lock_wait=600 if (wait := _number("LOCK_WAIT", text("LOCK_WAIT"))) is None else wait,
+        vault_password_file=text("VAULT_PASSWORD_FILE"),
+    )
+
+
+def _flag(name: str, value: str | None) -> bool:
+    word = (value or "").lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise PlatformError(f"{name}={value} is neither yes nor no", remedy=f"Write {name}=1, or leave it out.")
+
+
+def _number(name: str, value: str | None, largest: int | None = None) -> int | None:
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or (largest is not None and int(value) > largest):
+        limit = "" if largest is None else f" up to {largest}"
+        raise PlatformError(f"{name}={value} is not a whole number{limit}", remedy=f"Write {name}=1, say.")
+    return int(value)
+
+
+def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        raise PlatformError(f"{name}={value} is unknown", remedy=f"Choose {' or '.join(choices)}.")
+    return value
+
+
+def _words(name: str, value: str | None) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(value or ""))
+    except ValueError as error:
+        raise PlatformError(f"{name} cannot be split into words", str(error), "Close the quotes.") from None
+
+
+def as_unsafe_yaml(variables: Mapping[str, str | int | bool]) -> str:
+    """The variables for ``ansible-playbook -e``, as YAML whose strings are never taken for templates."""
+    entries = (f"{json.dumps(name)}: {_scalar(value)}" for name, value in variables.items())
+    return "{" + ", ".join(entries) + "}"
+
+
+def _scalar(value: str | int | bool) -> str:
+    return f"!unsafe {json.dumps(value, ensure_ascii=False)}" if isinstance(value, str) else json.dumps(value)

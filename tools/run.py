@@ -1,0 +1,107 @@
+"""`make VERB` ends here: check what was asked for, take the environment's lock, run the playbook, keep the journal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from erni_cli import ROOT, attach, journal, options, vault
+from erni_cli.environment import Environment, group_variable, operator, resolve
+from erni_cli.errors import LockHeldError, PlatformError
+from erni_cli.lock import environment_lock, lock_file
+from erni_cli.options import Options
+from erni_cli.process import run_to_its_end
+from erni_cli.programs import child_environment, executable
+
+CHANGING_VERBS = {"up", "start", "stop", "restart", "destroy", "secrets"}
+REFUSED, LOCKED, INTERRUPTED = 2, 3, 130
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if len(arguments) != 1:
+            raise PlatformError("run.py wants one verb", remedy="Run `make help` to see them.")
+        wanted = options.from_environment(os.environ)
+        environment = resolve(wanted.env, ROOT / wanted.inventories, wanted.vault_password_file)
+        return run(arguments[0], environment, wanted)
+    except LockHeldError as error:
+        print(error, file=sys.stderr)
+        return LOCKED
+    except PlatformError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run(verb: str, environment: Environment, wanted: Options) -> int:
+    """One verb on one environment."""
+    if attach.is_interactive(verb, wanted):
+        vault.read_secrets(environment)
+        return attach.attach(verb, environment, wanted)
+    if not playbook(verb).exists():
+        raise PlatformError(f"There is no verb '{verb}'", remedy="Run `make help` to see them.")
+    who = operator()
+    with ExitStack() as held:
+        inherited = []
+        if verb in CHANGING_VERBS and not wanted.check:
+            path = lock_file(environment.name)
+            inherited.append(held.enter_context(environment_lock(path, who, verb, wanted.lock_wait)))
+        missing = vault.missing_secrets(environment)
+        if missing and verb != "secrets" and group_variable(environment, "erni_secrets_autogenerate", False):
+            code = play("secrets", environment, wanted, who, inherited)
+            if code:
+                return code
+        return play(verb, environment, wanted, who, inherited)
+
+
+def play(verb: str, environment: Environment, wanted: Options, who: str, inherited: list[int]) -> int:
+    """Run the verb's playbook and write how it ended into the journal."""
+    started, begin = datetime.now(UTC), time.monotonic()
+    ended = run_to_its_end(command(verb, environment, wanted, who), child_environment(), str(ROOT), inherited)
+    outcome = "interrupted" if ended.interrupted else "failed" if ended.code else "ok"
+    record = journal.Record(
+        verb=verb,
+        env=environment.name,
+        operator=who,
+        outcome=outcome,
+        exit_code=ended.code,
+        seconds=round(time.monotonic() - begin, 1),
+        started=started.isoformat(timespec="seconds"),
+    )
+    journal.append(ROOT / ".run" / "journal.jsonl", record)
+    return ended.code
+
+
+def playbook(verb: str) -> Path:
+    return ROOT / "playbooks" / f"{verb}.yml"
+
+
+def command(verb: str, environment: Environment, wanted: Options, who: str) -> list[str]:
+    variables = {
+        "erni_env": environment.name,
+        "erni_operator": who,
+        "erni_verb": verb,
+        "erni_vault_file": str(environment.vault_file),
+        "erni_vault_password_file": str(environment.vault_password_file),
+        **wanted.extra_vars(),
+    }
+    vault_flags = []
+    if environment.vault_password_file.exists():
+        vault_flags = ["--vault-password-file", str(environment.vault_password_file)]
+    return [
+        executable("ansible-playbook"),
+        *("-i", str(environment.folder)),
+        *vault_flags,
+        str(playbook(verb)),
+        *("-e", options.as_unsafe_yaml(variables)),
+        *wanted.ansible_flags(),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
