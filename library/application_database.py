@@ -26,7 +26,7 @@ options:
   extensions: {description: "Extensions of the database.", type: list, elements: str, default: []}
   schema_name: {description: "Name under which the schema is recorded.", type: str, default: init_db.sql}
   schema: {description: "Statements that make the schema, empty for none.", type: str, default: ""}
-  server_expected: {description: "False where the server may not exist yet, as in a check of a fresh host.", type: bool, default: true}
+  server_expected: {description: "False where it may not exist yet, in a check.", type: bool, default: true}
 author: ERNI Building Agents operations
 """
 

@@ -116,12 +116,12 @@ options:
         type: dict
         default: {}
         suboptions:
-          command: {description: "Command in the container; empty means the health check's.", type: list, elements: str, default: []}
+          command: {description: "Command; empty means the health check's.", type: list, elements: str, default: []}
           passes: {description: "Successes in a row.", type: int, default: 1}
           timeout: {description: "Seconds for all of it.", type: int, default: 90}
       reload_command: {description: "Command that makes it load its files.", type: list, elements: str, default: []}
       reload_signal: {description: "Signal that does, where there is no command.", type: str, default: SIGHUP}
-      validate_command: {description: "Checker of the files, run in a throwaway container.", type: list, elements: str, default: []}
+      validate_command: {description: "Checker of the files.", type: list, elements: str, default: []}
       limits:
         description: Limits of the container.
         type: dict
@@ -199,7 +199,7 @@ SERVICE = {
         "elements": "dict",
         "default": [],
         "options": {
-            "address": {"type": "str", "default": "0.0.0.0"},
+            "address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104 (a proxy serves all addresses)
             "host": {"type": "int", "required": True},
             "container": {"type": "int", "required": True},
         },
@@ -306,7 +306,7 @@ def main() -> None:
     platform = module.params["platform"]
     try:
         wanted = from_params(platform, module.params["service"])
-        client = engine.connect()
+        client = engine.connect(predicting=module.check_mode)
         with host_lock(platform, f"service {wanted.name}"):
             spec, state = observe_service(client, wanted)
             plan = plan_service(spec, state)

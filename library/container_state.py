@@ -10,7 +10,7 @@ options:
   platform: {description: "Prefix of the container's name.", type: str, required: true}
   service: {description: "Name of the service.", type: str, required: true}
   state:
-    description: What is wanted. Starting waits until the container's own health check succeeds; C(healthy) only asks it.
+    description: What is wanted. Starting waits for the container's own health check; C(healthy) only asks it.
     type: str
     choices: [started, stopped, restarted, healthy, absent, logged]
     required: true
@@ -51,7 +51,11 @@ from ansible.module_utils.erni.service_plan import plan_state
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["started", "stopped", "restarted", "healthy", "absent", "logged"], "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["started", "stopped", "restarted", "healthy", "absent", "logged"],
+        "required": True,
+    },
     "volumes": {"type": "list", "elements": "str", "default": []},
     "tail": {"type": "int", "default": 100},
     "grep": {"type": "str", "default": ""},
@@ -59,13 +63,15 @@ ARGUMENT_SPEC = {
 
 
 def show_log(module: AnsibleModule, container: str) -> None:
-    lines = read_log(engine.connect(), container, module.params["tail"], module.params["grep"])
+    lines = read_log(
+        engine.connect(predicting=module.check_mode), container, module.params["tail"], module.params["grep"]
+    )
     report = "\n".join([f"== {container}", *lines])
     module.exit_json(changed=False, actions=[], erni_report=report)
 
 
 def prove_healthy(module: AnsibleModule, container: str) -> None:
-    client = engine.connect()
+    client = engine.connect(predicting=module.check_mode)
     if engine.observe_container(client, container, {}) is None:
         raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
     wait_healthy(client, container, timeout=15)
@@ -74,7 +80,7 @@ def prove_healthy(module: AnsibleModule, container: str) -> None:
 
 def change(module: AnsibleModule, container: str) -> None:
     params = module.params
-    client = engine.connect()
+    client = engine.connect(predicting=module.check_mode)
     with host_lock(params["platform"], f"{params['state']} {params['service']}"):
         observed = engine.observe_container(client, container, engine.network_ids(client))
         plan = plan_state(container, observed, params["state"])

@@ -14,7 +14,7 @@ options:
   postgres_socket_folder: {description: "Folder of PostgreSQL's socket, empty to leave it out.", type: str, default: ""}
   postgres_password: {description: "Password of the superuser.", type: str, default: ""}
   database: {description: "The application's database.", type: str, default: ""}
-  query: {description: "Counts the stored messages of a conversation, which is its one parameter.", type: str, default: ""}
+  query: {description: "Counts the messages of a conversation, its parameter.", type: str, default: ""}
   conversation: {description: "The conversation that must be found, empty for none.", type: str, default: ""}
 author: ERNI Building Agents operations
 """

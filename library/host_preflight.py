@@ -13,6 +13,15 @@ options:
   min_memory_mb: {description: "Memory that is needed, in MiB.", type: int, required: true}
   min_disk_gb: {description: "Free disk that is needed at each path, in GiB.", type: float, required: true}
   min_docker_version: {description: "Oldest engine.", type: str, required: true}
+  packages: {description: "Debian packages that the modules need.", type: list, elements: str, default: []}
+  certificate:
+    description: The server certificate to look at, where this host has one.
+    type: dict
+    suboptions:
+      chain: {description: "PEM file with the certificate first.", type: path, required: true}
+      key: {description: "PEM file with its key.", type: path, required: true}
+      names: {description: "Names that it must be valid for.", type: list, elements: str, required: true}
+      min_days: {description: "Days that it must last.", type: int, required: true}
   require_time_sync: {description: "Whether an unsynchronised clock is an error.", type: bool, default: false}
 author: ERNI Building Agents operations
 """
@@ -36,7 +45,13 @@ findings:
   returned: always
 """
 
+import datetime as dt
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.erni import certificate
+from ansible.module_utils.erni.engine_install import observe_engine, plan_engine
+from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import as_dicts
 from ansible.module_utils.erni.host_facts import read_facts
 from ansible.module_utils.erni.host_preflight import Requirements, check_host
@@ -48,19 +63,54 @@ ARGUMENT_SPEC = {
     "min_memory_mb": {"type": "int", "required": True},
     "min_disk_gb": {"type": "float", "required": True},
     "min_docker_version": {"type": "str", "required": True},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "certificate": {
+        "type": "dict",
+        "options": {
+            "chain": {"type": "path", "required": True},
+            "key": {"type": "path", "required": True, "no_log": False},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "min_days": {"type": "int", "required": True},
+        },
+    },
     "require_time_sync": {"type": "bool", "default": False},
 }
 
 
+def certificate_facts(wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """Why the certificate has to be issued anew (no problem for a host that serves none), and whose it is."""
+    if wanted is None:
+        return {"problems": [], "missing": False, "self_issued": False}
+    found = certificate.read(wanted["chain"], wanted["key"])
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    return {
+        "problems": certificate.problems(found, wanted["names"], wanted["min_days"], now),
+        "missing": found is None,
+        "self_issued": bool(found and found.self_issued),
+    }
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    params = dict(module.params)
-    facts = read_facts(params["ports"], params.pop("paths"))
-    params["ports"] = tuple(params["ports"])
-    findings = check_host(facts, Requirements(**params))
-    module.exit_json(
-        changed=False, findings=as_dicts(findings), ansible_facts={"platform_host": facts.as_variables()}
+    params = module.params
+    facts = read_facts(params["ports"], params["paths"])
+    requirements = Requirements(
+        platform=params["platform"],
+        ports=tuple(params["ports"]),
+        min_memory_mb=params["min_memory_mb"],
+        min_disk_gb=params["min_disk_gb"],
+        min_docker_version=params["min_docker_version"],
+        require_time_sync=params["require_time_sync"],
     )
+    try:
+        host = facts.as_variables() | {
+            "engine_ready": not plan_engine(observe_engine(params["packages"])).changed,
+            "certificate": certificate_facts(params["certificate"]),
+        }
+    except PlatformError as error:
+        module.fail_json(msg=str(error))
+    findings = as_dicts(check_host(facts, requirements))
+    module.exit_json(changed=False, findings=findings, ansible_facts={"platform_host": host})
 
 
 if __name__ == "__main__":

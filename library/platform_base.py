@@ -20,7 +20,7 @@ options:
     default: []
     suboptions:
       name: {description: "Name of the network.", type: str, required: true}
-      driver: {description: "C(bridge) on one host, C(overlay) over several.", type: str, choices: [bridge, overlay], default: bridge}
+      driver: {description: "C(overlay) spans hosts.", type: str, choices: [bridge, overlay], default: bridge}
       subnet: {description: "Address range in CIDR notation.", type: str, required: true}
       dynamic_range: {description: "Part of it that the engine assigns from.", type: str, default: ""}
       internal: {description: "No way out.", type: bool, default: false}
@@ -146,7 +146,7 @@ def main() -> None:
     make = make_absent if module.params["state"] == "absent" else make_present
     try:
         with host_lock(platform, "networks and folders"):
-            plan = make(module, engine.connect(), networks, folders)
+            plan = make(module, engine.connect(predicting=module.check_mode), networks, folders)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=plan.changed, actions=plan.sentences, diff=plan.diff("networks and folders"))

@@ -11,7 +11,10 @@ options:
   services: {description: "Services that should run on this host.", type: list, elements: str, required: true}
   host: {description: "Name of the host, for the report.", type: str, required: true}
   format: {description: "Form of the report.", type: str, choices: [table, json], default: table}
-  settle: {description: "Seconds to wait for containers whose first health check is still to come.", type: int, default: 0}
+  heading: {description: "Lines to print above the table.", type: list, elements: str, default: []}
+  usage: {description: "Whether to sample CPU and memory, which takes up to two seconds.", type: bool, default: true}
+  version_commands: {description: "By service, what tells its version.", type: dict, default: {}}
+  settle: {description: "Seconds to wait for first health checks.", type: int, default: 0}
   strict: {description: "Whether a service that is not well fails the task.", type: bool, default: true}
 author: ERNI Building Agents operations
 """
@@ -38,41 +41,55 @@ services:
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.status import ServiceStatus, as_json, as_table, observe_status
+from ansible.module_utils.erni.status import Question, ServiceStatus, as_json, as_table, observe_status
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "services": {"type": "list", "elements": "str", "required": True},
     "host": {"type": "str", "required": True},
     "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
+    "heading": {"type": "list", "elements": "str", "default": []},
+    "usage": {"type": "bool", "default": True},
+    "version_commands": {"type": "dict", "default": {}},
     "settle": {"type": "int", "default": 0},
     "strict": {"type": "bool", "default": True},
 }
 
 
-def settled(client: object, platform: str, services: list[str], seconds: int) -> list[ServiceStatus]:
+def settled(client: object, params: dict[str, Any]) -> list[ServiceStatus]:
     """The status once no container waits for its first health check any more, or the time is over."""
-    deadline = time.monotonic() + seconds
+    question = Question(params["version_commands"], params["usage"])
+    deadline = time.monotonic() + params["settle"]
     while True:
-        statuses = observe_status(client, platform, services)
+        statuses = observe_status(client, params["platform"], params["services"], question)
         if time.monotonic() >= deadline or all(status.health != "starting" for status in statuses):
             return statuses
         time.sleep(0.5)
+
+
+def report(params: dict[str, Any], statuses: list[ServiceStatus]) -> str:
+    if params["format"] == "json":
+        return as_json(params["host"], statuses)
+    return "\n".join([*params["heading"], as_table(statuses, usage_shown=params["usage"])])
 
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        statuses = settled(engine.connect(), params["platform"], params["services"], params["settle"])
+        statuses = settled(engine.connect(predicting=module.check_mode), params)
     except PlatformError as error:
         module.fail_json(msg=str(error))
-    report = as_json(params["host"], statuses) if params["format"] == "json" else as_table(statuses)
-    outcome = {"changed": False, "erni_report": report, "services": [asdict(status) for status in statuses]}
+    outcome = {
+        "changed": False,
+        "erni_report": report(params, statuses),
+        "services": [asdict(status) for status in statuses],
+    }
     troubles = [status.trouble for status in statuses if status.trouble]
     if troubles and params["strict"]:
         remedy = "`make logs SERVICE=…` shows why; `make up` brings back what is stopped or missing."

@@ -19,7 +19,7 @@ options:
       pullable: {description: "Image to pull in its place where that works.", type: str, default: ""}
       suite: {description: "Debian release.", type: str, default: bookworm}
   waves:
-    description: Images to build, in groups that can be built side by side; each has C(reference), C(context), C(arguments).
+    description: Images to build, in groups; each has C(reference), C(context), C(arguments).
     type: list
     elements: list
     default: []
@@ -48,6 +48,8 @@ actions:
   returned: always
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine, image_build
 from ansible.module_utils.erni.errors import PlatformError
@@ -69,11 +71,11 @@ ARGUMENT_SPEC = {
 }
 
 
-def apply(client: object, params: dict, missing: list[str]) -> None:
+def apply(client: Any, params: dict[str, Any], missing: list[str]) -> None:
     base = params["bootstrap_base"]
     if base and not engine.image_id(client, base["reference"]):
         image_build.bootstrap(client, base["reference"], base["pullable"], base["suite"])
-    image_build.build_all(client, params["waves"])
+    image_build.build_all(params["waves"])
     if params["pull"]:
         for reference in missing:
             image_build.pull(client, reference, params["credentials"])
@@ -83,7 +85,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        client = engine.connect(image_build.BUILD_TIMEOUT)
+        client = engine.connect(image_build.BUILD_TIMEOUT, predicting=module.check_mode)
         present = image_build.present_images(client, params["references"])
         plan = plan_images(params["references"], present, "pulled" if params["pull"] else "built")
         missing = [action.subject for action in plan.actions]

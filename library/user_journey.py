@@ -45,7 +45,7 @@ conversation:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni.findings import as_dicts
+from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.probe import Site
 from ansible.module_utils.erni.user_journey import Expectations, travel
 
@@ -63,24 +63,25 @@ ARGUMENT_SPEC = {
 }
 
 
+def fail(module: AnsibleModule, findings: list[Finding], passed: list[str]) -> None:
+    total = len(findings) + len(passed)
+    msg = f"{len(findings)} of {total} things that a user may expect are not so."
+    module.fail_json(msg=msg, findings=as_dicts(findings), passed=passed)
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     authority = params["authority"]
-    if module.check_mode and authority and not os.path.exists(authority):
-        module.exit_json(changed=False, passed=[], conversation="")  # a check of a host that is still to be set up
+    if authority and not os.path.exists(authority) and not module.check_mode:
+        fail(module, [Finding(f"The authority {authority} does not exist", "", "Run make up, which makes it.")], [])
     site = Site(params["hostname"], params["address"], params["http_port"], params["https_port"], authority)
     chat = params["chat"] and not module.check_mode
     expected = Expectations(params["public_url"], params["page_text"], params["release"], params["readiness"], chat)
     journey = travel(site, expected)
     outcome = {"changed": False, "passed": journey.passed, "conversation": journey.conversation}
-    if journey.findings:
-        count = len(journey.findings)
-        module.fail_json(
-            msg=f"{count} of {count + len(journey.passed)} things that a user may expect are not so.",
-            findings=as_dicts(journey.findings),
-            **outcome,
-        )
+    if journey.findings and not module.check_mode:  # what is only predicted answers nobody yet
+        fail(module, journey.findings, journey.passed)
     module.exit_json(**outcome)
 
 

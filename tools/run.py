@@ -45,6 +45,7 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
         return attach.attach(verb, environment, wanted)
     if not playbook(verb).exists():
         raise PlatformError(f"There is no verb '{verb}'", remedy="Run `make help` to see them.")
+    check_service(environment, wanted.service)
     who = operator()
     with ExitStack() as held:
         inherited = []
@@ -57,6 +58,15 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
             if code:
                 return code
         return play(verb, environment, wanted, who, inherited)
+
+
+def check_service(environment: Environment, service: str | None) -> None:
+    """:raises PlatformError: for a service that the platform does not have; every play would silently skip it."""
+    known = group_variable(environment, "platform_services", [])
+    if service is not None and service not in known:
+        raise PlatformError(
+            f"There is no service '{service}'", f"the services are {', '.join(known)}", "Name one of them."
+        )
 
 
 def play(verb: str, environment: Environment, wanted: Options, who: str, inherited: list[int]) -> int:
@@ -86,6 +96,7 @@ def command(verb: str, environment: Environment, wanted: Options, who: str) -> l
         "erni_env": environment.name,
         "erni_operator": who,
         "erni_verb": verb,
+        "erni_started": int(time.time()),
         "erni_vault_file": str(environment.vault_file),
         "erni_vault_password_file": str(environment.vault_password_file),
         **wanted.extra_vars(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Certificate:
     """The facts that decide. ``not_after`` is naive UTC."""
 
     names: frozenset[str]
-    not_after: datetime.datetime
+    not_after: dt.datetime
     key_fits: bool
     issuer: str
 
@@ -32,11 +32,11 @@ class Certificate:
     def self_issued(self) -> bool:
         return self.issuer.startswith(LOCAL_AUTHORITY_MARK)
 
-    def days_left(self, now: datetime.datetime) -> int:
+    def days_left(self, now: dt.datetime) -> int:
         return (self.not_after - now).days
 
 
-def problems(certificate: Certificate | None, names: list[str], min_days: int, now: datetime.datetime) -> list[str]:
+def problems(certificate: Certificate | None, names: list[str], min_days: int, now: dt.datetime) -> list[str]:
     """Why the certificate has to be issued anew, as sentences; none when it is good."""
     if certificate is None:
         return ["there is no certificate yet"]
@@ -77,7 +77,9 @@ def read(chain_path: str, key_path: str) -> Certificate | None:
             key = serialization.load_pem_private_key(handle.read(), None)
     except ValueError:
         return None  # cut off or foreign: as good as none
-    return Certificate(_names(leaf), _not_after(leaf), _public(key.public_key()) == _public(leaf.public_key()), _issuer(leaf))
+    return Certificate(
+        _names(leaf), _not_after(leaf), _public(key.public_key()) == _public(leaf.public_key()), _issuer(leaf)
+    )
 
 
 def _names(leaf: Any) -> frozenset[str]:
@@ -89,7 +91,7 @@ def _names(leaf: Any) -> frozenset[str]:
     return frozenset(names + [str(address) for address in alternative.get_values_for_type(x509.IPAddress)])
 
 
-def _not_after(leaf: Any) -> datetime.datetime:
+def _not_after(leaf: Any) -> dt.datetime:
     """Debian 12's cryptography 38 has only the naive attribute, newer versions deprecate it."""
     if hasattr(leaf, "not_valid_after_utc"):
         return leaf.not_valid_after_utc.replace(tzinfo=None)  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ def redis_refusals(socket_path: str, application_password: str) -> list[Finding]
 
 
 def _redis(socket_path: str, *commands: list[str]) -> str:
-    """The first line of the answer to the last command, in Redis' protocol (RESP2); no client would show a refusal raw."""
+    """The first line of the answer to the last command in Redis' protocol (RESP2), as no client would show it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(REDIS_TIMEOUT)
         try:

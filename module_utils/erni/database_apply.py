@@ -23,9 +23,13 @@ LOCK_TIMEOUT = "10s"
 MAINTENANCE_DATABASE = "postgres"
 LEDGER = "erni_operations.schema_ledger"
 
+RECORDED = f"select digest from {LEDGER} where name = %s"  # noqa: S608 (a constant of this file)
+RECORD = f"insert into {LEDGER} (name, digest, adopted) values (%s, %s, %s)"  # noqa: S608 (likewise)
 ROLES = """
     select a.rolname, a.rolcanlogin, a.rolpassword,
-           array(select o.rolname::text from pg_auth_members m join pg_roles o on o.oid = m.roleid where m.member = a.oid),
+           array(select o.rolname::text
+                   from pg_auth_members m join pg_roles o on o.oid = m.roleid
+                  where m.member = a.oid),
            coalesce((select split_part(entry, '=', 2)
                        from pg_db_role_setting s, unnest(s.setconfig) entry
                       where s.setrole = a.oid and s.setdatabase = 0 and entry like 'role=%%'), '')
@@ -89,7 +93,8 @@ def observe_cluster(connected: Any, spec: DatabaseSpec) -> DatabaseState:
     """Roles and database, as seen from the maintenance database."""
     names = [spec.owner, *(login.name for login in spec.logins)]
     roles = {
-        row[0]: RoleState(row[1], row[2], frozenset(row[3]), row[4].strip('"')) for row in _rows(connected, ROLES, names)
+        row[0]: RoleState(row[1], row[2], frozenset(row[3]), row[4].strip('"'))
+        for row in _rows(connected, ROLES, names)
     }
     owner = _rows(connected, "select pg_get_userbyid(datdba) from pg_database where datname = %s", spec.name)
     return DatabaseState(roles=roles, database_owner=owner[0][0] if owner else "")
@@ -98,7 +103,7 @@ def observe_cluster(connected: Any, spec: DatabaseSpec) -> DatabaseState:
 def observe_database(connected: Any, spec: DatabaseSpec, cluster: DatabaseState) -> DatabaseState:
     """The cluster's state completed by what only a session in the database sees."""
     has_ledger = _rows(connected, "select to_regclass(%s) is not null", LEDGER)[0][0]
-    recorded = _rows(connected, f"select digest from {LEDGER} where name = %s", spec.schema_name) if has_ledger else []
+    recorded = _rows(connected, RECORDED, spec.schema_name) if has_ledger else []
     return DatabaseState(
         roles=cluster.roles,
         database_owner=cluster.database_owner,
@@ -188,10 +193,7 @@ class DatabaseChange:
             self._record(cursor, name, adopted=True)
 
     def _record(self, cursor: Any, name: str, *, adopted: bool) -> None:
-        cursor.execute(
-            f"insert into {LEDGER} (name, digest, adopted) values (%s, %s, %s)",
-            (name, self.spec.schema_digest, adopted),
-        )
+        cursor.execute(RECORD, (name, self.spec.schema_digest, adopted))
 
     def _execute(self, template: str, *names: str) -> None:
         with self.maintenance.cursor() as cursor:

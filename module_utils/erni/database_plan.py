@@ -47,7 +47,9 @@ class DatabaseState:
     tables: int = 0
 
 
-def plan_database(spec: DatabaseSpec, state: DatabaseState, password_matches: Callable[[str, str | None], bool]) -> Plan:
+def plan_database(
+    spec: DatabaseSpec, state: DatabaseState, password_matches: Callable[[str, str | None], bool]
+) -> Plan:
     """Actions in the order in which they depend on each other.
 
     :param password_matches: tells whether a password made a stored verifier (``scram.matches``).

@@ -13,19 +13,64 @@ from .service_spec import ImageFacts, ServiceSpec
 
 try:
     import docker
+    import docker.utils
     from docker import errors as docker_errors
 except ImportError:  # said as a sentence by connect()
     docker = None  # type: ignore[assignment]
+
+    class docker_errors:  # type: ignore[no-redef]  # noqa: N801 (stands in for the SDK's module of that name)
+        """So that ``except`` clauses can be evaluated; nothing raises these without the SDK but AbsentEngine."""
+
+        class DockerException(Exception): ...  # noqa: N818
+
+        class APIError(DockerException):
+            explanation = ""
+
+        class NotFound(APIError): ...  # noqa: N818
+
+        class ImageNotFound(NotFound): ...
+
+
+__all__ = ["docker_errors"]  # named for type checkers: other adapters catch the SDK's errors by this name
 
 ENGINE_TIMEOUT = 180
 LOG_EXCERPT_LINES = 15
 
 
-def connect(timeout: int = ENGINE_TIMEOUT) -> Any:
+class AbsentEngine:
+    """What ``--check`` sees on a host that has no engine yet: an engine on which nothing exists."""
+
+    def networks(self) -> list[dict[str, Any]]:
+        return []
+
+    def containers(self) -> list[dict[str, Any]]:
+        return []
+
+    def volumes(self) -> dict[str, Any]:
+        return {"Volumes": []}
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        raise docker_errors.ImageNotFound(f"no engine, so no image {reference}")
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        raise docker_errors.NotFound(f"no engine, so no container {name}")
+
+
+def connect(timeout: int = ENGINE_TIMEOUT, *, predicting: bool = False) -> Any:
     """The engine on this host's default socket (or ``DOCKER_HOST``).
 
+    :param predicting: in check mode, an engine that is still to come counts as one without anything on it.
     :raises PlatformError: when the SDK is missing or the engine does not answer.
     """
+    try:
+        return _connect(timeout)
+    except PlatformError:
+        if predicting:
+            return AbsentEngine()
+        raise
+
+
+def _connect(timeout: int) -> Any:
     if docker is None:
         raise PlatformError(
             "The Docker SDK for Python is missing on this host",

@@ -1,4 +1,4 @@
-"""Have a Docker Engine on a host that has none: Debian's package, started by systemd or, where that does not run, detached."""
+"""Have a Docker Engine on a host that has none: Debian's package, started by systemd or else detached."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def install(packages: list[str]) -> None:
             raise PlatformError(
                 f"`{' '.join(command)}` failed",
                 excerpt,
-                "Check that Debian's package mirror is reachable from the host and that no other apt runs, and run again.",
+                "Check that Debian's mirror is reachable from the host and that no other apt runs, and run again.",
             )
 
 

@@ -103,7 +103,7 @@ def write_atomically(file: File) -> None:
             os.fchmod(handle.fileno(), file.mode)
             if file.uid != -1 or file.gid != -1:
                 os.fchown(handle.fileno(), file.uid, file.gid)
-            handle.write(file.content.encode())
+            handle.write(file.content.encode(errors="surrogateescape"))
             handle.flush()
             os.fsync(handle.fileno())
         os.rename(temporary, file.path)

@@ -23,7 +23,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """``engine_version`` is '' where no engine answers; ``published`` maps a port to (container, its platform label)."""
+    """``engine_version`` is '' without an engine; ``published`` maps a port to (container, its platform label)."""
 
     os_name: str
     os_id: str
@@ -143,7 +143,7 @@ def _engine() -> tuple[str, dict[int, tuple[str, str]]]:
         version = str(client.version()["Version"])
     except (PlatformError, OSError):
         return "", {}
-    published = {}
+    published: dict[int, tuple[str, str]] = {}
     for container in containers:
         owner = (container["Names"][0].lstrip("/"), container["Labels"].get("ch.erni.platform", ""))
         published |= {port["PublicPort"]: owner for port in container["Ports"] if "PublicPort" in port}

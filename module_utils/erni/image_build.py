@@ -48,7 +48,7 @@ def bootstrap(client: Any, reference: str, pullable: str, suite: str) -> None:
         client.import_image_from_file(archive, repository=repository, tag=tag)
 
 
-def build_all(client: Any, waves: list[list[dict[str, Any]]]) -> None:
+def build_all(waves: list[list[dict[str, Any]]]) -> None:
     """Build wave after wave, the images of a wave side by side.
 
     Each image is a mapping with ``reference``, ``context`` (path of a tar archive) and ``arguments``.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-SECRET_SHOWN_AS = "(secret)"
+HIDDEN = "(secret)"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Difference:
         """The values as an operator may see them: of a secret, only that it differs."""
         if not self.secret:
             return self.current, self.desired
-        current = None if self.current is None else f"{SECRET_SHOWN_AS} before"
-        desired = None if self.desired is None else f"{SECRET_SHOWN_AS} after"
+        current = None if self.current is None else f"{HIDDEN} before"
+        desired = None if self.desired is None else f"{HIDDEN} after"
         return current, desired
 
 
@@ -78,9 +78,7 @@ class Plan:
         return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
-def compare(
-    desired: dict[str, Any], observed: dict[str, Any], secret_names: Iterable[str] = ()
-) -> list[Difference]:
+def compare(desired: dict[str, Any], observed: dict[str, Any], secret_names: Iterable[str] = ()) -> list[Difference]:
     """Property by property, in a stable order; a property on one side only differs from ``None``."""
     secrets = set(secret_names)
     return [

@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace as replaced_dataclass
 from typing import Any
 
 from . import engine
 from .errors import PlatformError
-from .files import File, digest, ensure_folder, folder_matches, observe_file, write_atomically
+from .files import File, FileState, digest, ensure_folder, folder_matches, observe_file, write_atomically
 from .planning import Plan
 from .service_plan import ServiceState, loaded_record, needs_gate
 from .service_spec import ImageFacts, ServiceFile, ServiceSpec
@@ -113,7 +114,8 @@ class Transition:
         except PlatformError as error:
             raise self._undone(error) from error
         except engine.docker_errors.APIError as error:
-            raise self._undone(PlatformError(f"{self.spec.container} could not be brought up", _explained(error))) from error
+            failure = PlatformError(f"{self.spec.container} could not be brought up", _explained(error))
+            raise self._undone(failure) from error
         self._settle()
 
     # One method per action kind, in the order of the plan.
@@ -163,9 +165,7 @@ class Transition:
             uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
             desired = replaced_dataclass(desired, uid=uid, gid=gid)
         before = observe_file(path)
-        self.previous_files[path] = before and File(
-            path, before.content.decode(errors="surrogateescape"), before.mode, before.uid, before.gid
-        )
+        self.previous_files[path] = _as_it_was(path, before) if before else None
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             ensure_folder(folder, 0o700, desired.uid, desired.gid)
@@ -192,10 +192,8 @@ class Transition:
 
     def connect(self, network: str) -> None:
         """Join a network; an endpoint on a network that was removed and made anew is dropped first."""
-        try:
+        with suppress(engine.docker_errors.APIError):  # it was not attached at all, which is the usual case
             self.client.disconnect_container_from_network(self.spec.container, network, force=True)
-        except engine.docker_errors.APIError:
-            pass  # it was not attached at all, which is the usual case
         engine.attach(self.client, self.spec, network)
 
     def unpause(self, container: str) -> None:
@@ -296,7 +294,11 @@ class Transition:
     def _validation_config(self, config_root: str, candidate: str) -> dict[str, Any]:
         config = engine.container_config(self.spec)
         host = config["HostConfig"]
-        host["Mounts"] = [m | {"Source": m["Source"].replace(config_root, candidate, 1)} for m in host["Mounts"] if m["Type"] == "bind"]
+        host["Mounts"] = [
+            m | {"Source": m["Source"].replace(config_root, candidate, 1)}
+            for m in host["Mounts"]
+            if m["Type"] == "bind"
+        ]
         host |= {"NetworkMode": "none", "PortBindings": {}, "RestartPolicy": {"Name": "no"}}
         config |= {"Cmd": list(self.spec.validate_command), "ExposedPorts": {}, "Healthcheck": {"Test": ["NONE"]}}
         config.pop("NetworkingConfig", None)
@@ -306,6 +308,10 @@ class Transition:
         for value in self.spec.secret_values:
             text = text.replace(value, "(secret)")
         return text
+
+
+def _as_it_was(path: str, state: FileState) -> File:
+    return File(path, state.content.decode(errors="surrogateescape"), state.mode, state.uid, state.gid)
 
 
 def _explained(error: Exception) -> str:

@@ -7,6 +7,7 @@ and a container is only replaced by one that could be created.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .container_state import ContainerState
 from .files import FileState, digest, plan_files
@@ -49,7 +50,9 @@ def plan_service(spec: ServiceSpec, state: ServiceState) -> Plan:
     else:
         _plan_container(plan, spec, state, container, effect)
     if state.replaced is not None and state.container is not None:
-        plan.add("remove_replaced", spec.container, f"{spec.container}-replaced, left by an interrupted run, is removed")
+        plan.add(
+            "remove_replaced", spec.container, f"{spec.container}-replaced, left by an interrupted run, is removed"
+        )
     return plan
 
 
@@ -79,13 +82,13 @@ def _plan_folders(plan: Plan, spec: ServiceSpec, state: ServiceState) -> None:
             plan.add("make_folder", folder.path, f"folder {folder.path} is in place")
 
 
-def _plan_service_files(
-    plan: Plan, spec: ServiceSpec, state: ServiceState, container: ContainerState | None
-) -> str:
+def _plan_service_files(plan: Plan, spec: ServiceSpec, state: ServiceState, container: ContainerState | None) -> str:
     """Plan the files and return what the running container needs for them: restart, reload or nothing."""
     files = plan_files([entry.file for entry in spec.files], state.files)
     if files.changed and spec.validate_command:
-        plan.add("validate", spec.container, f"the new configuration of {spec.name} is tested before it replaces the old")
+        plan.add(
+            "validate", spec.container, f"the new configuration of {spec.name} is tested before it replaces the old"
+        )
     plan.extend(files)
     if container is None or not container.running:
         return "nothing"
@@ -111,10 +114,9 @@ def _plan_creation(plan: Plan, spec: ServiceSpec, state: ServiceState) -> None:
     plan.add("create", spec.container, f"{spec.container} is created and started from {spec.image}")
 
 
-def _plan_container(
-    plan: Plan, spec: ServiceSpec, state: ServiceState, container: ContainerState, effect: str
-) -> None:
-    differences = compare(spec.properties(state.image), container.properties, spec.secret_property_names)
+def _plan_container(plan: Plan, spec: ServiceSpec, state: ServiceState, container: ContainerState, effect: str) -> None:
+    desired = spec.properties(state.image)
+    differences = compare(desired, _without_chosen_addresses(desired, container.properties), spec.secret_property_names)
     plan.differences.extend(differences)
     networks = [d for d in differences if d.name.startswith("network.")]
     updates = [d for d in differences if d.name in LIVE_UPDATES]
@@ -127,6 +129,16 @@ def _plan_container(
         plan.add("update", spec.container, f"{spec.container} is updated while it runs: {names}")
     _plan_networks(plan, spec, networks)
     _plan_running(plan, spec, container, effect)
+
+
+def _without_chosen_addresses(desired: dict[str, Any], observed: dict[str, Any]) -> dict[str, Any]:
+    """On an overlay the engine records the address that it chose as if it had been asked for; no one did."""
+    return {
+        name: value | {"address": ""}
+        if name.startswith("network.") and not desired.get(name, value)["address"]
+        else value
+        for name, value in observed.items()
+    }
 
 
 def _plan_networks(plan: Plan, spec: ServiceSpec, differences: list[Difference]) -> None:

@@ -79,7 +79,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a started container must pass before it counts as serving: ``passes`` in a row within ``timeout`` seconds."""
+    """What a started container must pass before it counts as serving: ``passes`` in a row in ``timeout`` s."""
 
     command: tuple[str, ...]
     passes: int
@@ -147,7 +147,7 @@ class ServiceSpec:
         return sorted((value for value in values if len(value) > 3), key=len, reverse=True)
 
     def properties(self, image: ImageFacts | None) -> dict[str, Any]:
-        """The container's comparable properties; ``image`` is what ``self.image`` resolves to on the host, if it is there."""
+        """The container's comparable properties; ``image`` is what ``self.image`` resolves to, if it is there."""
         inherited = image or ImageFacts(self.image)
         environment = {**inherited.environment, **self.environment, **self.secret_environment}
         flat: dict[str, Any] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from .service_spec import LABEL_PREFIX
 
 SAMPLE_SECONDS = 0.4
 MIB = 1024 * 1024
-COLUMNS = ("service", "container", "state", "health", "uptime", "restarts", "image", "release", "cpu", "memory")
+_VERSION = re.compile(r"\d+(\.\d+)+")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ServiceStatus:
     health: str = "none"
     uptime: int = 0
     restarts: int = 0
+    version: str = ""
     image: str = ""
     release: str = ""
     cpu: float = 0.0
@@ -42,20 +44,31 @@ class ServiceStatus:
         return f"{self.container} is unhealthy" if self.health == "unhealthy" else ""
 
 
-def observe_status(client: Any, platform: str, services: list[str]) -> list[ServiceStatus]:
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each service: the program that tells its version, and whether to sample its load.
+
+    A load sample costs up to two seconds, since the engine looks at a container once a second.
+    """
+
+    version_commands: Mapping[str, list[str]]
+    usage: bool
+
+
+def observe_status(client: Any, platform: str, services: list[str], question: Question) -> list[ServiceStatus]:
     """All services side by side: a CPU figure takes two looks some time apart."""
     with ThreadPoolExecutor(max(len(services), 1)) as pool:
-        return list(pool.map(lambda service: _observe(client, f"{platform}-{service}", service), services))
+        return list(pool.map(lambda service: _observe(client, f"{platform}-{service}", service, question), services))
 
 
-def _observe(client: Any, container: str, service: str) -> ServiceStatus:
+def _observe(client: Any, container: str, service: str, question: Question) -> ServiceStatus:
     try:
         inspected = client.inspect_container(container)
     except engine.docker_errors.NotFound:
         return ServiceStatus(service, container, "missing")
     running = inspected["State"]["Status"] == "running"
-    usage = _usage(client, container) if running else {}
     labels = inspected["Config"]["Labels"] or {}
+    release = labels.get(f"{LABEL_PREFIX}release", "")
     return ServiceStatus(
         service=service,
         container=container,
@@ -63,10 +76,23 @@ def _observe(client: Any, container: str, service: str) -> ServiceStatus:
         health=(inspected["State"].get("Health") or {}).get("Status", "none"),
         uptime=uptime(inspected["State"]["StartedAt"], time.time()) if running else 0,
         restarts=inspected["RestartCount"],
+        version=_version(client, container, question.version_commands.get(service, [])) if running else "",
         image=inspected["Config"]["Image"],
-        release=labels.get(f"{LABEL_PREFIX}release", ""),
-        **usage,
+        release=release,
+        **(_usage(client, container) if running and question.usage else {}),
     )
+
+
+def _version(client: Any, container: str, command: list[str]) -> str:
+    """The first thing in the program's output that looks like a version."""
+    if not command:
+        return ""
+    try:
+        _, output = engine.run_inside(client, container, tuple(command))
+    except engine.docker_errors.APIError:  # it stopped between two looks
+        return ""
+    found = _VERSION.search(output)
+    return found[0] if found else ""
 
 
 def _usage(client: Any, container: str) -> dict[str, float]:
@@ -95,7 +121,7 @@ def usage(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, floa
 
 def uptime(started_at: str, now: float) -> int:
     """Seconds since the engine's time stamp, which has nanoseconds and a Z that Python does not read."""
-    started = datetime.datetime.strptime(started_at[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    started = dt.datetime.strptime(started_at[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=dt.UTC)
     return max(int(now - started.timestamp()), 0)
 
 
@@ -103,25 +129,35 @@ def as_json(host: str, statuses: list[ServiceStatus]) -> str:
     return json.dumps({"host": host, "services": [asdict(status) for status in statuses]}, indent=2)
 
 
-def as_table(statuses: list[ServiceStatus]) -> str:
-    rows = [[column.upper() for column in COLUMNS], *(_row(status) for status in statuses)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+def as_table(statuses: list[ServiceStatus], *, usage_shown: bool) -> str:
+    """One line a service, columns as wide as they must be."""
+    rows = [_cells(status, usage_shown=usage_shown) for status in statuses]
+    if not rows:
+        return "No service belongs to this host."
+    columns = list(rows[0])
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
+    lines = [{column: column.upper() for column in columns}, *rows]
+    return "\n".join("  ".join(line[column].ljust(widths[column]) for column in columns).rstrip() for line in lines)
 
 
-def _row(status: ServiceStatus) -> list[str]:
-    return [
-        status.service,
-        status.container,
-        status.state,
-        status.health,
-        duration(status.uptime) if status.state == "running" else "-",
-        str(status.restarts),
-        short_image(status.image) or "-",
-        status.release or "-",
-        f"{status.cpu:.1f} %",
-        f"{status.memory_mb:.0f} / {status.memory_limit_mb:.0f} MiB",
-    ]
+def _cells(status: ServiceStatus, *, usage_shown: bool) -> dict[str, str]:
+    cells = {
+        "service": status.service,
+        "container": status.container,
+        "state": status.state,
+        "health": status.health,
+        "uptime": duration(status.uptime) if status.state == "running" else "-",
+        "restarts": str(status.restarts),
+        "version": status.version or "-",
+        "image": short_image(status.image) or "-",
+        "release": status.release or "-",
+    }
+    if usage_shown:
+        cells |= {
+            "cpu": f"{status.cpu:.1f} %",
+            "memory": f"{status.memory_mb:.0f} / {status.memory_limit_mb:.0f} MiB",
+        }
+    return cells
 
 
 def short_image(reference: str) -> str:
@@ -133,7 +169,7 @@ def short_image(reference: str) -> str:
 def duration(seconds: int) -> str:
     """Two most telling units: ``3d 4h``, ``5m 12s``."""
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for unit, size in units:
         count, seconds = divmod(seconds, size)
         if count or (unit == "s" and not parts):

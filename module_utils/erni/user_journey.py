@@ -53,7 +53,9 @@ def travel(site: Site, expected: Expectations) -> Journey:
     for sentence, step in steps:
         problem = _problem(step)
         if problem:
-            journey.findings.append(Finding(f"Not so: {sentence}", problem, "`make logs SERVICE=nginx` shows the request."))
+            journey.findings.append(
+                Finding(f"Not so: {sentence}", problem, "`make logs SERVICE=nginx` shows the request.")
+            )
         else:
             journey.passed.append(sentence)
     return journey
@@ -78,7 +80,9 @@ def _page(site: Site, expected: Expectations) -> str:
     answer = site.secure("/")
     if "text/html" not in answer.headers.get("content-type", ""):
         return f"it answered {answer.status} and no HTML"
-    return _status(answer, "/") or ("" if expected.page_text in answer.body else f"it does not say '{expected.page_text}'")
+    return _status(answer, "/") or (
+        "" if expected.page_text in answer.body else f"it does not say '{expected.page_text}'"
+    )
 
 
 def _headers(site: Site) -> str:
@@ -101,7 +105,8 @@ def _ready(site: Site) -> str:
     if answer.status == 200:
         return ""
     checks = answer.json().get("checks") or {}
-    return f"it answered {answer.status}; not ok: {', '.join(sorted(k for k, v in checks.items() if not _ok(v))) or 'it does not say what'}"
+    failing = sorted(name for name, check in checks.items() if not _ok(check))
+    return f"it answered {answer.status}; not ok: {', '.join(failing) or 'it does not say what'}"
 
 
 def _ok(check: object) -> bool:

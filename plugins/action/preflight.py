@@ -6,7 +6,7 @@ On the control node it checks secrets, settings, the roles' argument specs and t
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 from pathlib import Path
 from typing import Any
@@ -24,29 +24,58 @@ from ansible.module_utils.erni import certificate, secrets
 from ansible.module_utils.erni.findings import Finding, as_dicts, errors
 from ansible.module_utils.erni.settings_preflight import check_settings, unfilled
 
-OWN_PREFIXES = ("platform_", "postgres_", "redis_", "backend_", "frontend_", "nginx_", "docker_engine_", "erni_", "trusted_")
+OWN_PREFIXES = (
+    "platform_",
+    "postgres_",
+    "redis_",
+    "backend_",
+    "frontend_",
+    "nginx_",
+    "docker_engine_",
+    "erni_",
+    "trusted_",
+)
 
 
 class ActionModule(ActionBase):
-    """Arguments: ``host`` (those of host_preflight), ``secret_specs``, ``secrets``, ``roles_path``, ``roles`` (names whose
-    variables are checked). Variables are seen as the roles will see them, defaults included."""
+    """Arguments: ``host`` (those of host_preflight), ``secret_specs``, ``secrets``, ``roles_path``, ``roles`` (names
+    whose variables are checked). Variables are seen as the roles will see them, defaults included."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        arguments = self._task.args
-        looked = self._execute_module(module_name="host_preflight", module_args=arguments["host"], task_vars=variables)
+        self._templar.available_variables = self._as_roles_see(variables)
+        looked = self._execute_module(
+            module_name="host_preflight", module_args=self._host_arguments(), task_vars=variables
+        )
         if looked.get("failed") or "findings" not in looked:
             return result | looked | {"failed": True}
         facts = looked["ansible_facts"]
-        findings = self._control_findings(variables | facts)
+        self._templar.available_variables = self._as_roles_see(variables | facts)
+        findings = self._control_findings(variables)
         everything = as_dicts(findings) + looked["findings"]
         failed = bool(errors(findings)) or any(f["severity"] == "error" for f in looked["findings"])
         result |= {"changed": False, "findings": everything, "ansible_facts": facts, "failed": failed}
+        problems = facts["platform_host"]["certificate"]["problems"]
+        result["actions"] = [f"a certificate is to be issued: {'; '.join(problems)}"] if problems else []
         if failed:
             count = sum(finding["severity"] == "error" for finding in everything)
-            result["msg"] = f"Preflight found {count} {'thing' if count == 1 else 'things'} to mend; nothing was touched."
+            result["msg"] = (
+                f"Preflight found {count} {'thing' if count == 1 else 'things'} to mend; nothing was touched."
+            )
         return result
+
+    def _host_arguments(self) -> dict[str, Any]:
+        """What is asked of the host: the task's arguments, and what only the other roles know."""
+        arguments = self._task.args["host"] | {"packages": self._value("docker_engine_packages")}
+        if "nginx" in self._value("group_names") and self._value("nginx_certificate_source") in ("local_ca", "acme"):
+            arguments["certificate"] = {
+                "chain": self._value("__nginx_chain"),
+                "key": self._value("__nginx_key"),
+                "names": self._value("nginx_certificate_names"),
+                "min_days": self._value("nginx_certificate_renew_days"),
+            }
+        return arguments
 
     def _control_findings(self, variables: dict[str, Any]) -> list[Finding]:
         arguments = self._task.args
@@ -55,7 +84,6 @@ class ActionModule(ActionBase):
         findings = [*unfilled(own), *secrets.findings(specs, arguments["secrets"])]
         if findings:  # what follows would only repeat them in other words
             return findings
-        self._templar.available_variables = self._as_roles_see(variables)
         for role in arguments["roles"]:
             findings += self._check_role(role)
         if not findings:
@@ -117,17 +145,19 @@ class ActionModule(ActionBase):
         if self._value("nginx_certificate_source") != "files":
             return []
         paths = [self._value(name) for name in ("nginx_certificate_file", "nginx_certificate_key_file")]
-        now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         try:
             found = certificate.read(*(self._loader.get_real_file(path) for path in paths))
         except AnsibleError as error:
-            return [Finding("The given certificate cannot be read", str(error.message), "Correct nginx_certificate_file.")]
+            return [
+                Finding("The given certificate cannot be read", str(error.message), "Correct nginx_certificate_file.")
+            ]
         names, days = self._value("nginx_certificate_names"), self._value("nginx_certificate_renew_days")
         return [
             Finding(
                 f"The certificate {paths[0]} cannot be used",
                 problem,
-                "Get a new one, or correct nginx_certificate_file, nginx_certificate_key_file or nginx_certificate_names.",
+                "Get a new one, or correct nginx_certificate_file, its key_file or its names.",
             )
             for problem in certificate.problems(found, names, int(days), now)
         ]

@@ -18,6 +18,7 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 from ansible.module_utils.erni.certificate import alternative_name
 from ansible.module_utils.erni.image_plan import release_id
 
+
 def network_address(subnet: str, number: int) -> str:
     """The ``number``-th address of a subnet: ``'172.30.10.0/24' | erni_address(20)`` is ``172.30.10.20``."""
     try:

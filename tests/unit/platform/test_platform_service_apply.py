@@ -1,0 +1,194 @@
+"""Carrying out a plan, and above all undoing it: whatever fails, what served before serves again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.erni import engine, service_apply
+from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.files import File, observe_file
+from ansible.module_utils.erni.service_apply import Transition
+from ansible.module_utils.erni.service_plan import ServiceState, plan_service
+from ansible.module_utils.erni.service_spec import Folder, Gate, ServiceFile, ServiceSpec
+from platform_builders import IMAGE, SECRET, converged, running, service
+
+OLD = replace(service(folders=(), user="0:0"), mounts=(), gate=Gate(("gate",), 2, 1))
+NEW = replace(OLD, command=("serve", "--new"))
+
+
+class Engine:
+    """Containers by name, each with the command that it was created with; ``broken`` is the command that never serves."""
+
+    def __init__(self, broken: tuple[str, ...] = ("none",), **containers: tuple[str, ...]) -> None:
+        self.broken = list(broken)
+        self.containers = {name.replace("_", "-"): list(command) for name, command in containers.items()}
+        self.running = {name for name in self.containers if not name.endswith("-replaced")}
+        self.told: list[str] = []
+
+    def create_container_from_config(self, config: dict[str, Any], name: str) -> dict[str, str]:
+        assert name not in self.containers, "the engine refuses a name that is in use"
+        self.containers[name] = config.get("Cmd", [])
+        self.told.append(f"create {name}")
+        return {"Id": name}
+
+    def connect_container_to_network(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def start(self, name: str) -> None:
+        self.told.append(f"start {name}")
+        self.running.add(name)
+
+    def stop(self, name: str, timeout: int) -> None:
+        self.told.append(f"stop {name} {timeout}")
+        self.running.discard(name)
+
+    def restart(self, name: str, timeout: int) -> None:
+        self.told.append(f"restart {name} {timeout}")
+        self.running.add(name)
+
+    def kill(self, name: str, signal: str) -> None:
+        self.told.append(f"kill {name} {signal}")
+
+    def rename(self, name: str, new: str) -> None:
+        assert new not in self.containers
+        self.told.append(f"rename {name} {new}")
+        self.containers[new] = self.containers.pop(name)
+        self.running = {new if other == name else other for other in self.running}
+
+    def remove_container(self, name: str, *, force: bool) -> None:
+        assert force
+        if name not in self.containers:
+            raise engine.docker_errors.NotFound("no such container")
+        self.told.append(f"remove {name}")
+        del self.containers[name]
+        self.running.discard(name)
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        return {"RestartCount": 0, "State": {"Running": name in self.running}}
+
+    def logs(self, _name: str, tail: int) -> bytes:
+        return f"the last {tail} lines say {SECRET}".encode()
+
+
+@pytest.fixture(autouse=True)
+def _probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_inside(client: Engine, container: str, command: tuple[str, ...]) -> tuple[int, str]:
+        client.told.append(" ".join(command))
+        return int(client.containers[container] == client.broken), f"probed, the token is {SECRET}"
+
+    monkeypatch.setattr(engine, "run_inside", run_inside)
+    monkeypatch.setattr(service_apply, "GATE_POLL_SECONDS", 0.01)
+
+
+def apply(client: Engine, spec: ServiceSpec, state: ServiceState) -> None:
+    Transition(client, spec, state).run(plan_service(spec, state))
+
+
+def test_a_replacement_keeps_the_old_container_until_the_new_one_has_passed_its_gate() -> None:
+    client = Engine(erni_web=())
+    apply(client, NEW, converged(OLD))
+    assert client.told == [
+        "stop erni-web 30",
+        "rename erni-web erni-web-replaced",
+        "create erni-web",
+        "start erni-web",
+        "gate",
+        "gate",
+        "remove erni-web-replaced",
+    ]
+    assert client.containers == {"erni-web": ["serve", "--new"]}
+
+
+def test_a_new_container_that_does_not_serve_never_costs_the_old_one() -> None:
+    client = Engine(broken=("serve", "--new"), erni_web=())
+    with pytest.raises(PlatformError) as failed:
+        apply(client, NEW, converged(OLD))
+    assert (client.containers, client.running) == ({"erni-web": []}, {"erni-web"})
+    assert "did not pass its gate within 1 s" in str(failed.value)
+    assert "The container that served before is back" in str(failed.value)
+
+
+def test_a_failure_is_told_with_the_last_words_and_without_secrets() -> None:
+    with pytest.raises(PlatformError) as failed:
+        apply(Engine(broken=("serve", "--new"), erni_web=()), NEW, converged(OLD))
+    assert "probed, the token is (secret)" in str(failed.value)
+    assert "lines say (secret)" in str(failed.value)
+    assert SECRET not in str(failed.value)
+
+
+def test_a_container_that_exits_fails_at_once_and_not_when_the_time_is_over() -> None:
+    client = Engine(erni_web=())
+    client.start = lambda name: client.running.discard(name)  # type: ignore[method-assign]
+    with pytest.raises(PlatformError, match="erni-web does not stay up"):
+        apply(client, replace(NEW, gate=Gate(("gate",), 1, 3600)), converged(OLD))
+    assert client.containers == {"erni-web": []}
+
+
+def test_a_container_that_cannot_be_created_never_costs_the_old_one() -> None:
+    client = Engine(erni_web=())
+
+    def refuse(*_: Any) -> None:
+        raise engine.docker_errors.ImageNotFound("no such image")
+
+    client.create_container_from_config = refuse  # type: ignore[method-assign]
+    with pytest.raises(PlatformError, match="is not on this host"):
+        apply(client, NEW, converged(OLD))
+    assert (client.containers, client.running) == ({"erni-web": []}, {"erni-web"})
+
+
+def test_an_interrupted_replacement_is_undone_and_then_done() -> None:
+    client = Engine(erni_web_replaced=())
+    stopped = running(OLD, running=False)
+    apply(client, NEW, converged(NEW, container=None, replaced=stopped))
+    assert client.told[0] == "rename erni-web-replaced erni-web"
+    assert client.containers == {"erni-web": ["serve", "--new"]}
+
+
+def test_a_leftover_goes_only_after_the_gate() -> None:
+    client = Engine(erni_web=("serve", "--new"), erni_web_replaced=())
+    apply(client, NEW, converged(NEW, replaced=running(OLD, running=False)))
+    assert client.told == ["gate", "gate", "remove erni-web-replaced"]
+
+
+def test_nothing_is_done_to_a_service_that_is_right() -> None:
+    client = Engine(erni_web=())
+    apply(client, OLD, converged(OLD))
+    assert client.told == []
+
+
+@pytest.fixture
+def with_file(tmp_path: Path) -> ServiceSpec:
+    """A service with a configuration file on this disk, which is not written yet."""
+    entry = ServiceFile(File(str(tmp_path / "web.conf"), "new\n", 0o600), "reload")
+    return replace(OLD, files=(entry,), folders=(Folder(str(tmp_path), 0o700, False),))
+
+
+def state_on_disk(spec: ServiceSpec) -> ServiceState:
+    files = {entry.file.path: observe_file(entry.file.path) for entry in spec.files}
+    return replace(converged(OLD), image=IMAGE, files=files)
+
+
+def test_a_changed_file_is_written_reloaded_and_remembered(with_file: ServiceSpec, tmp_path: Path) -> None:
+    client = Engine(erni_web=())
+    apply(client, with_file, state_on_disk(with_file))
+    assert client.told == ["kill erni-web SIGHUP", "gate", "gate"]
+    assert (tmp_path / "web.conf").read_text() == "new\n"
+    assert list(json.loads((tmp_path / ".applied.json").read_text())) == [str(tmp_path / "web.conf")]
+    assert (tmp_path / ".applied.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("former", [b"old\n", b"\xff\xfe not text\n"])
+def test_a_configuration_that_does_not_serve_gives_way_to_the_former_one(
+    with_file: ServiceSpec, tmp_path: Path, former: bytes
+) -> None:
+    (tmp_path / "web.conf").write_bytes(former)
+    client = Engine(broken=(), erni_web=())
+    with pytest.raises(PlatformError, match="The former configuration is back"):
+        apply(client, with_file, state_on_disk(with_file))
+    assert (tmp_path / "web.conf").read_bytes() == former
+    assert client.told[-1] == "restart erni-web 30"
+    assert not (tmp_path / ".applied.json").exists(), "what was not proven is not remembered as loaded"

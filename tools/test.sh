@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Runs the tests, whole or in part: tools/test.sh all|lint|unit|integration|molecule|e2e|bench.
+#
+# It installs what it needs from Debian's packages, starts a Docker Engine when none runs, and leaves behind neither
+# containers nor networks nor volumes nor processes; images stay, as a cache. A running environment is not touched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly part=${1:?which part? all, lint, unit, integration, molecule, e2e or bench}
+readonly python=$PWD/.venv/bin/python
+readonly mark=ch.erni.test=1
+export PATH=$PWD/.venv/bin:$PATH
+export ANSIBLE_CONFIG=$PWD/ansible.cfg
+export PYTHONDONTWRITEBYTECODE=1
+
+started_engine=
+
+say() { printf '\n== %s\n' "$1"; }
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+need_packages() {
+    local missing=() package
+    for package in "$@"; do
+        [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+            missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    say "Installing ${missing[*]}"
+    {
+        as_root apt-get update -qq &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${missing[@]}"
+    } >/dev/null
+}
+
+engine_answers() { docker version >/dev/null 2>&1; }
+
+# The project's own way of having an engine, so that it is tested, too.
+need_engine() {
+    engine_answers && return 0
+    say 'Starting a Docker Engine for the tests'
+    started_engine=yes
+    ansible localhost --connection local --inventory localhost, --become \
+        --extra-vars "ansible_python_interpreter=$python" --module-name docker_engine --args 'packages=mmdebstrap' >/dev/null
+}
+
+# Build what the tests run, by the same action and names that `make up` uses.
+need_images() {
+    ansible-playbook tests/images.yml --inventory localhost, --extra-vars "ansible_python_interpreter=$python"
+    ERNI_TEST_IMAGES=$(<.run/test-images.json)
+    export ERNI_TEST_IMAGES
+}
+
+# An engine that only the tests needed goes with them, unless something runs on it by now.
+stop_engine() {
+    [[ -n $started_engine ]] || return 0
+    [[ -z $(docker ps --quiet 2>/dev/null) ]] || return 0
+    local pid
+    pid=$(cat /var/run/docker.pid 2>/dev/null) || return 0
+    as_root kill "$pid"
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
+}
+
+nothing_left() {
+    engine_answers || return 0
+    local left
+    left=$(
+        docker ps --all --quiet --filter "label=$mark"
+        docker volume ls --quiet --filter "label=$mark"
+        docker network ls --quiet --filter "label=$mark"
+    )
+    if [[ -n $left ]]; then
+        printf 'The tests left these behind: %s\n' "$left" >&2
+        return 1
+    fi
+}
+
+lint() {
+    say 'Lint and types'
+    yamllint --strict .
+    ruff check .
+    ruff format --check .
+    mypy
+    git ls-files -z --cached --others --exclude-standard -- '*.sh' tools/bootstrap tools/lock .ci/run 'images/*-entrypoint.sh' |
+        xargs -0 shellcheck
+    git ls-files -z --cached --others --exclude-standard -- '*Dockerfile' | xargs -0 hadolint
+    ansible-lint --offline
+    "$python" tools/role_docs.py --check
+}
+
+unit() {
+    say 'Unit tests'
+    "$python" -m pytest tests/unit -q -n 2
+}
+
+integration() {
+    need_engine
+    need_images
+    say 'Integration tests'
+    "$python" -m pytest tests/integration -q
+}
+
+molecule_scenarios() {
+    need_engine
+    need_images
+    local scenarios=("${ERNI_SCENARIO:-}") scenario
+    [[ -n ${scenarios[0]} ]] || mapfile -t scenarios < <(find molecule -name molecule.yml -printf '%h\n' | sed 's|.*/||' | sort)
+    for scenario in "${scenarios[@]}"; do
+        say "Molecule: $scenario"
+        molecule test --scenario-name "$scenario"
+    done
+}
+
+e2e() {
+    need_packages chromium chromium-driver libnss3-tools openssl curl
+    need_engine
+    need_images
+    say 'End to end'
+    "$python" -m pytest tests/e2e -q
+}
+
+bench() {
+    need_engine
+    for benchmark in benchmarks/bench_*.py; do "$python" "$benchmark"; done
+}
+
+trap stop_engine EXIT
+case $part in
+    lint) lint ;;
+    unit) unit ;;
+    integration) integration ;;
+    molecule) molecule_scenarios ;;
+    e2e) e2e ;;
+    bench) bench ;;
+    all)
+        lint
+        unit
+        integration
+        molecule_scenarios
+        e2e
+        ;;
+    *)
+        printf 'There is no part "%s"; there are all, lint, unit, integration, molecule, e2e and bench.\n' "$part" >&2
+        exit 2
+        ;;
+esac
+nothing_left
+say "Passed: $part"
