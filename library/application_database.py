@@ -101,13 +101,13 @@ def spec_from(params: dict[str, Any]) -> DatabaseSpec:
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
-    spec = spec_from(params)
 
     def connect(database: str) -> Any:
         return database_apply.connection(params["socket_folder"], database, params["admin"], params["admin_password"])
 
     try:
-        if not params["server_expected"]:
+        spec = spec_from(params)
+        if not params["server_expected"] and module.check_mode:
             plan = plan_database(spec, DatabaseState(), scram.matches)
             module.exit_json(changed=plan.changed, actions=plan.sentences, diff=plan.diff(spec.name))
         with connect(database_apply.MAINTENANCE_DATABASE) as maintenance:

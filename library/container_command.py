@@ -12,6 +12,7 @@ options:
   platform: {description: "Prefix of the container's name.", type: str, required: true}
   service: {description: "Name of the service.", type: str, required: true}
   command: {description: "Program and arguments.", type: list, elements: str, required: true}
+  typed: {description: "Further arguments as one typed line, quotes honoured.", type: str, default: ""}
 author: ERNI Building Agents operations
 """
 
@@ -30,6 +31,8 @@ erni_report:
   returned: always
 """
 
+import shlex
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
@@ -39,7 +42,15 @@ ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
     "command": {"type": "list", "elements": "str", "required": True},
+    "typed": {"type": "str", "default": ""},
 }
+
+
+def words(typed: str) -> list[str]:
+    try:
+        return shlex.split(typed)
+    except ValueError as error:
+        raise PlatformError(f"'{typed}' cannot be split into words", str(error), "Close the quotes.") from error
 
 
 def main() -> None:
@@ -49,7 +60,8 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, erni_report=f"Would run {params['command'][0]} in {container}.")
     try:
-        code, output = run_client(engine.connect(), container, tuple(params["command"]))
+        command = (*params["command"], *words(params["typed"]))
+        code, output = run_client(engine.connect(), container, command)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     if code != 0:

@@ -165,7 +165,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
-from ansible.module_utils.erni.service_apply import Transition, observe_service
+from ansible.module_utils.erni.service_apply import Transition, observe_service, recover
 from ansible.module_utils.erni.service_plan import needs_gate, plan_service
 from ansible.module_utils.erni.service_spec import from_params
 
@@ -307,15 +307,24 @@ def main() -> None:
     try:
         wanted = from_params(platform, module.params["service"])
         client = engine.connect(predicting=module.check_mode)
-        with host_lock(platform, f"service {wanted.name}"):
+        with (
+            host_lock(platform, f"service {wanted.name}"),
+            engine.explained(f"{wanted.container} could not be changed"),
+        ):
             spec, state = observe_service(client, wanted)
+            recovered = [] if module.check_mode else recover(client, spec, state)
+            if recovered:
+                spec, state = observe_service(client, wanted)
             plan = plan_service(spec, state)
             if not module.check_mode and (plan.changed or needs_gate(plan, state)):
                 Transition(client, spec, state).run(plan)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=plan.changed, actions=plan.sentences, container=spec.container, diff=plan.diff(spec.container)
+        changed=plan.changed or bool(recovered),
+        actions=recovered + plan.sentences,
+        container=spec.container,
+        diff=plan.diff(spec.container),
     )
 
 

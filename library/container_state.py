@@ -44,7 +44,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
-from ansible.module_utils.erni.lifecycle import apply_lifecycle, read_log, wait_healthy
+from ansible.module_utils.erni.lifecycle import apply_lifecycle, read_log, require_existing, wait_healthy
 from ansible.module_utils.erni.planning import Difference
 from ansible.module_utils.erni.service_plan import plan_state
 
@@ -72,8 +72,7 @@ def show_log(module: AnsibleModule, container: str) -> None:
 
 def prove_healthy(module: AnsibleModule, container: str) -> None:
     client = engine.connect(predicting=module.check_mode)
-    if engine.observe_container(client, container, {}) is None:
-        raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
+    require_existing(container, engine.observe_container(client, container, {}))
     wait_healthy(client, container, timeout=15)
     module.exit_json(changed=False, actions=[])
 
@@ -81,18 +80,22 @@ def prove_healthy(module: AnsibleModule, container: str) -> None:
 def change(module: AnsibleModule, container: str) -> None:
     params = module.params
     client = engine.connect(predicting=module.check_mode)
-    with host_lock(params["platform"], f"{params['state']} {params['service']}"):
-        observed = engine.observe_container(client, container, engine.network_ids(client))
-        plan = plan_state(container, observed, params["state"])
+    with (
+        host_lock(params["platform"], f"{params['state']} {params['service']}"),
+        engine.explained(f"{container} refuses"),
+    ):
+        networks = engine.network_ids(client)
+        observed = engine.observe_container(client, container, networks)
+        if params["state"] in ("started", "restarted"):
+            require_existing(container, observed)
+        leftover = engine.observe_container(client, f"{container}-replaced", networks)
+        plan = plan_state(container, observed, params["state"], leftover)
         existing = {volume["Name"] for volume in client.volumes()["Volumes"] or []}
         for volume in [name for name in params["volumes"] if name in existing]:
             plan.differences.append(Difference(f"volume {volume}", "present", None))
             plan.add("remove_volume", volume, f"volume {volume} is removed, with its data")
         if not module.check_mode:
             apply_lifecycle(client, plan)
-            for action in plan.actions:
-                if action.kind == "remove_volume":
-                    engine.remove_volume(client, action.subject)
     module.exit_json(changed=plan.changed, actions=plan.sentences, diff=plan.diff(container))
 
 

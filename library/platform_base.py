@@ -145,7 +145,10 @@ def main() -> None:
     folders = {folder["path"]: int(folder["mode"], 8) for folder in module.params["folders"]}
     make = make_absent if module.params["state"] == "absent" else make_present
     try:
-        with host_lock(platform, "networks and folders"):
+        with (
+            host_lock(platform, "networks and folders"),
+            engine.explained("The platform's networks could not be changed"),
+        ):
             plan = make(module, engine.connect(predicting=module.check_mode), networks, folders)
     except PlatformError as error:
         module.fail_json(msg=str(error))

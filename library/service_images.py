@@ -89,7 +89,7 @@ def main() -> None:
         present = image_build.present_images(client, params["references"])
         plan = plan_images(params["references"], present, "pulled" if params["pull"] else "built")
         missing = [action.subject for action in plan.actions]
-        acting = bool(params["waves"] or (params["pull"] and missing))
+        acting = bool(params["waves"] or params["bootstrap_base"] or (params["pull"] and missing))
         if acting and not module.check_mode:
             apply(client, params, missing)
     except PlatformError as error:

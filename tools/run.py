@@ -63,7 +63,7 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
 def check_service(environment: Environment, service: str | None) -> None:
     """:raises PlatformError: for a service that the platform does not have; every play would silently skip it."""
     known = group_variable(environment, "platform_services", [])
-    if service is not None and service not in known:
+    if known and service is not None and service not in known:
         raise PlatformError(
             f"There is no service '{service}'", f"the services are {', '.join(known)}", "Name one of them."
         )

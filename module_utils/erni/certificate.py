@@ -47,7 +47,9 @@ def problems(certificate: Certificate | None, names: list[str], min_days: int, n
     if missing:
         found.append(f"it is not valid for {', '.join(missing)}")
     left = certificate.days_left(now)
-    if left < min_days:
+    if left < 0:
+        found.append(f"it ended on {certificate.not_after:%Y-%m-%d}")
+    elif left < min_days:
         found.append(f"it ends on {certificate.not_after:%Y-%m-%d}, in {left} days, which is less than {min_days}")
     return found
 
@@ -75,6 +77,12 @@ def read(chain_path: str, key_path: str) -> Certificate | None:
             leaf = x509.load_pem_x509_certificate(handle.read())
         with open(key_path, "rb") as handle:
             key = serialization.load_pem_private_key(handle.read(), None)
+    except TypeError:
+        raise PlatformError(
+            f"The key {key_path} is encrypted with a passphrase",
+            "nginx could not read it",
+            "Give it without one; ansible-vault protects it in the repository.",
+        ) from None
     except ValueError:
         return None  # cut off or foreign: as good as none
     return Certificate(

@@ -8,6 +8,8 @@ from typing import Any
 
 from .service_spec import LABEL_PREFIX, NANO, ImageFacts, Mount
 
+NO_NETWORK = "none"  # what the engine calls the absence of one
+
 
 @dataclass(frozen=True)
 class ContainerState:
@@ -106,7 +108,7 @@ def _networks(inspected: Mapping[str, Any], network_ids: Mapping[str, str]) -> d
     flat = {}
     for name, endpoint in (inspected["NetworkSettings"].get("Networks") or {}).items():
         attached_to = endpoint.get("NetworkID")
-        if attached_to and attached_to != network_ids.get(name):
+        if name == NO_NETWORK or (attached_to and attached_to != network_ids.get(name)):
             continue
         aliases = [alias for alias in endpoint.get("Aliases") or [] if alias != inspected["Id"][:12]]
         address = (endpoint.get("IPAMConfig") or {}).get("IPv4Address", "")

@@ -59,7 +59,7 @@ def connection(socket_folder: str, database: str, user: str, password: str, wait
     except psycopg2.Error as error:
         raise PlatformError(
             f"PostgreSQL refused a statement in database {database}",
-            str(error).strip().splitlines()[0],
+            _first_line(error),
             "What was done before stays; correct the cause and run make up again.",
         ) from error
     finally:
@@ -78,11 +78,16 @@ def _connect(socket_folder: str, database: str, user: str, password: str, wait_s
             if not starting or time.monotonic() > deadline:
                 raise PlatformError(
                     f"PostgreSQL does not accept {user} on the socket in {socket_folder}",
-                    str(error).strip().splitlines()[-1],
+                    _first_line(error),
                     "Look at make logs SERVICE=postgres; a refused password means that the vault and the server "
                     "do not agree.",
                 ) from error
             time.sleep(0.3)
+
+
+def _first_line(error: Exception) -> str:
+    """PostgreSQL's own sentence, without the position and hints below it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def exists(connected: Any, database: str) -> bool:

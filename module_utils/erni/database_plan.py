@@ -14,7 +14,7 @@ class Login:
     """A role that connects and then acts as the owner. Without a password it may not log in."""
 
     name: str
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .container_state import ContainerState, container_state, image_facts
@@ -86,6 +88,16 @@ def _connect(timeout: int) -> Any:
             _first_line(error),
             "Run make up, which starts it, or look at its log (/var/log/erni/dockerd.log or journalctl -u docker).",
         ) from error
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what the engine refuses into a sentence."""
+    try:
+        yield
+    except docker_errors.APIError as error:
+        remedy = "Correct the cause that the engine names, and run again."
+        raise PlatformError(what, str(error.explanation or error), remedy) from error
 
 
 def _first_line(error: Exception) -> str:

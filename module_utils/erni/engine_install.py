@@ -32,7 +32,7 @@ def plan_engine(state: EngineState) -> Plan:
     plan = Plan()
     packages = list(state.missing_packages)
     if not state.installed and not state.answers:
-        packages = [*ENGINE_PACKAGES, *packages]
+        packages = list(dict.fromkeys([*ENGINE_PACKAGES, *packages]))
     for package in packages:
         plan.differences.append(Difference(f"package {package}", None, "installed"))
     if packages:
@@ -114,7 +114,7 @@ def start(*, systemd: bool) -> None:
         failure = run.stderr.strip()
     else:
         _start_detached()
-        failure = f"its log is {LOG_FILE}"
+        failure = ""
     deadline = time.monotonic() + START_SECONDS
     while not engine_answers():
         if time.monotonic() > deadline:

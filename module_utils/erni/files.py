@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .planning import Difference, Plan
 
@@ -16,7 +16,7 @@ class File:
     """A file as it should be. ``path`` is absolute; ``uid`` and ``gid`` of -1 leave the owner alone."""
 
     path: str
-    content: str
+    content: str = field(repr=False)
     mode: int = 0o644
     uid: int = -1
     gid: int = -1

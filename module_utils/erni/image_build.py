@@ -91,8 +91,8 @@ def pull(client: Any, reference: str, credentials: dict[str, str]) -> None:
         raise PlatformError(
             f"The image {reference} could not be pulled",
             failure,
-            "Check the reference, that the registry is reachable from the host, and registry_username and "
-            "registry_password.",
+            "Check the reference, that the registry is reachable from the host, and platform_registry_username "
+            "and platform_registry_password.",
         )
 
 

@@ -59,7 +59,8 @@ def with_parents(builds: Mapping[str, ImageBuild], wanted: Iterable[str]) -> lis
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in above:
-            raise PlatformError(f"The images {' and '.join([*above, name])} build on each other in a circle")
+            circle = " and ".join([*above, name])
+            raise PlatformError(f"The images {circle} build on each other in a circle", "", "Correct platform_images.")
         if name not in builds:
             raise PlatformError(
                 f"There is no image '{name}'",

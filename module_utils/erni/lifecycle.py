@@ -7,36 +7,46 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import engine
+from .container_state import ContainerState
 from .errors import PlatformError
 from .planning import Plan
 
 HEALTH_TIMEOUT = 180
+DEFAULT_STOP_TIMEOUT = 30
 POLL_SECONDS = 0.25
 
 
 def apply_lifecycle(client: Any, plan: Plan) -> None:
     for action in plan.actions:
         container = action.subject
-        if action.kind == "missing":
-            raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
-        if action.kind in ("start", "unpause", "restart"):
-            stop_timeout = client.inspect_container(container)["Config"].get("StopTimeout") or 30
-            if action.kind == "restart":
-                client.restart(container, timeout=stop_timeout)
-            else:
-                getattr(client, action.kind)(container)
+        if action.kind in ("start", "unpause"):
+            getattr(client, action.kind)(container)
+            wait_healthy(client, container)
+        elif action.kind == "restart":
+            client.restart(container, timeout=_stop_timeout(client, container))
             wait_healthy(client, container)
         elif action.kind == "stop":
-            client.stop(container, timeout=client.inspect_container(container)["Config"].get("StopTimeout") or 30)
+            client.stop(container, timeout=_stop_timeout(client, container))
         elif action.kind == "remove":
             _remove(client, container)
+        elif action.kind == "remove_volume":
+            engine.remove_volume(client, action.subject)
+
+
+def require_existing(container: str, observed: ContainerState | None) -> None:
+    """:raises PlatformError: for a container that is to run and is not there."""
+    if observed is None:
+        raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
+
+
+def _stop_timeout(client: Any, container: str) -> int:
+    return client.inspect_container(container)["Config"].get("StopTimeout") or DEFAULT_STOP_TIMEOUT
 
 
 def _remove(client: Any, container: str) -> None:
     """Gracefully: a database that is killed has to recover at its next start."""
-    inspected = client.inspect_container(container)
-    if inspected["State"]["Running"]:
-        client.stop(container, timeout=inspected["Config"].get("StopTimeout") or 30)
+    if engine.is_running(client, container):
+        client.stop(container, timeout=_stop_timeout(client, container))
     engine.remove_if_present(client, container)
 
 
@@ -88,11 +98,5 @@ def run_client(client: Any, container: str, command: tuple[str, ...]) -> tuple[i
 
     :raises PlatformError: when there is no such container, or it does not run.
     """
-    try:
+    with engine.explained(f"{container} cannot run {command[0]}"):
         return engine.run_inside(client, container, command)
-    except engine.docker_errors.APIError as error:
-        raise PlatformError(
-            f"{container} cannot run {command[0]}",
-            str(error.explanation or error),
-            "`make status` shows how it is, `make up` brings it back.",
-        ) from error

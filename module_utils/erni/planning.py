@@ -30,8 +30,8 @@ class Difference:
     """One property that is not as it should be. ``secret`` values never leave this object."""
 
     name: str
-    current: Any
-    desired: Any
+    current: Any = field(repr=False)
+    desired: Any = field(repr=False)
     secret: bool = False
 
     def shown(self) -> tuple[Any, Any]:

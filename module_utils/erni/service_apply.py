@@ -90,27 +90,54 @@ def _read_applied(spec: ServiceSpec) -> dict[str, str]:
     return {str(path): str(value) for path, value in record.items()}
 
 
+def recover(client: Any, spec: ServiceSpec, state: ServiceState) -> list[str]:
+    """Finish or undo a replacement that was cut off, before anything else is planned. Sentences of what was done.
+
+    With both containers there, the new one is kept if it passes its gate; otherwise the old one, which served before,
+    comes back.
+    """
+    old = f"{spec.container}-replaced"
+    if state.replaced is None:
+        return []
+    if state.container is not None:
+        if _serves(client, spec, state):
+            engine.remove_if_present(client, old)
+            return [f"{old}, left by an interrupted run, is removed: its successor serves"]
+        engine.remove_if_present(client, spec.container)
+    client.rename(old, spec.container)
+    client.start(spec.container)
+    return [f"{spec.container} is back under its name: an interrupted run had set it aside"]
+
+
+def _serves(client: Any, spec: ServiceSpec, state: ServiceState) -> bool:
+    assert state.container is not None  # noqa: S101 (the caller has looked)
+    if not state.container.running:
+        return False
+    try:
+        Transition(client, spec, state).pass_gate()
+    except (PlatformError, engine.docker_errors.APIError):
+        return False
+    return True
+
+
 class Transition:
     """One application of one plan."""
 
     def __init__(self, client: Any, spec: ServiceSpec, state: ServiceState) -> None:
         self.client, self.spec, self.state = client, spec, state
         self.previous_files: dict[str, File | None] = {}
-        self.holds_replaced = state.replaced is not None and state.container is None
-        self.reported: list[str] = []
+        self.holds_replaced = False
 
     def run(self, plan: Plan) -> None:
         """Apply every action, prove that the service serves, and settle.
 
         :raises PlatformError: after what could be undone has been undone.
         """
-        cleanup = [action for action in plan.actions if action.kind == "remove_replaced"]
         try:
             for action in plan.actions:
-                if action not in cleanup:
-                    getattr(self, action.kind)(action.subject)
+                getattr(self, action.kind)(action.subject)
             if needs_gate(plan, self.state):
-                self._pass_gate()
+                self.pass_gate()
         except PlatformError as error:
             raise self._undone(error) from error
         except engine.docker_errors.APIError as error:
@@ -119,10 +146,6 @@ class Transition:
         self._settle()
 
     # One method per action kind, in the order of the plan.
-
-    def restore_replaced(self, container: str) -> None:
-        self.client.rename(f"{container}-replaced", container)
-        self.holds_replaced = False
 
     def create_volume(self, volume: str) -> None:
         labels = {key: value for key, value in self.spec.labels.items() if key.endswith(("platform", "service"))}
@@ -216,7 +239,7 @@ class Transition:
     def _start(self, container: str) -> None:
         self.client.start(container)
 
-    def _pass_gate(self) -> None:
+    def pass_gate(self) -> None:
         """``passes`` successes in a row; a container that exits or keeps restarting fails at once."""
         gate, container = self.spec.gate, self.spec.container
         restarts = self._restart_count()
@@ -264,9 +287,11 @@ class Transition:
         return PlatformError(error.what, error.why, error.remedy or f"`make logs SERVICE={self.spec.name}` shows more.")
 
     def _restore_files(self) -> bool:
-        for file in self.previous_files.values():
+        for path, file in self.previous_files.items():
             if file is not None:
                 write_atomically(file)
+            else:
+                os.unlink(path)
         return any(file is not None for file in self.previous_files.values())
 
     def _settle(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .container_state import ContainerState
-from .files import FileState, digest, plan_files
+from .files import File, FileState, digest, plan_files
 from .planning import Difference, Plan, compare
 from .service_spec import ImageFacts, ServiceSpec
 
@@ -72,6 +72,7 @@ def _plan_volumes(plan: Plan, spec: ServiceSpec, state: ServiceState) -> None:
             plan.differences.append(Difference(f"volume {mount.source}", None, "present"))
             plan.add("create_volume", mount.source, f"volume {mount.source} is created")
         elif mount.source in state.misowned_volumes:
+            plan.differences.append(Difference(f"volume {mount.source} owner", "another user", "the container's user"))
             plan.add("own_volume", mount.source, f"volume {mount.source} is given to the container's user")
 
 
@@ -92,11 +93,17 @@ def _plan_service_files(plan: Plan, spec: ServiceSpec, state: ServiceState, cont
     plan.extend(files)
     if container is None or not container.running:
         return "nothing"
-    rewritten = {action.subject for action in files.actions}
+    rewritten = {entry.file.path for entry in spec.files if _content_differs(entry.file, state)}
     wanted = loaded_record(spec, state.watched)
     effects = {entry.file.path: entry.on_change for entry in spec.files} | spec.watched_files
     stale = {effects[path] for path in wanted if path in rewritten or state.applied.get(path) != wanted[path]}
     return next((effect for effect in ("restart", "reload") if effect in stale), "nothing")
+
+
+def _content_differs(file: File, state: ServiceState) -> bool:
+    """Only other content is worth a reload; a mode that drifted is set right in silence."""
+    observed = state.files.get(file.path)
+    return observed is None or observed.content != file.content.encode()
 
 
 def loaded_record(spec: ServiceSpec, watched: dict[str, str]) -> dict[str, str]:
@@ -173,24 +180,28 @@ def needs_gate(plan: Plan, state: ServiceState) -> bool:
     return plan.changed or state.container is None or state.container.health not in SETTLED_HEALTH
 
 
-def plan_state(spec_name: str, container: ContainerState | None, wanted: str) -> Plan:
-    """For the verbs start, stop, restart and destroy of a container named ``spec_name``.
+def plan_state(
+    name: str, container: ContainerState | None, wanted: str, leftover: ContainerState | None = None
+) -> Plan:
+    """For the verbs start, stop, restart and destroy of the container ``name``.
 
     :param wanted: ``started``, ``stopped``, ``restarted`` or ``absent``.
+    :param leftover: the container that an interrupted replacement has set aside; it goes with the other one.
     """
     plan = Plan()
-    if container is None:
-        if wanted in ("started", "restarted"):
-            plan.add("missing", spec_name, f"{spec_name} does not exist")
+    if wanted == "absent":
+        for existing, title in ((container, name), (leftover, f"{name}-replaced")):
+            if existing is not None:
+                plan.differences.append(Difference(title, "present", None))
+                plan.add("remove", title, f"{title} is removed")
+    elif container is None:
         return plan
-    if wanted == "started" and not container.running:
-        plan.add("start", spec_name, f"{spec_name} is started")
+    elif wanted == "started" and not container.running:
+        plan.add("start", name, f"{name} is started")
     elif wanted == "started" and container.paused:
-        plan.add("unpause", spec_name, f"{spec_name} goes on after a pause")
+        plan.add("unpause", name, f"{name} goes on after a pause")
     elif wanted == "stopped" and container.running:
-        plan.add("stop", spec_name, f"{spec_name} is stopped")
+        plan.add("stop", name, f"{name} is stopped")
     elif wanted == "restarted":
-        plan.add("restart" if container.running else "start", spec_name, f"{spec_name} is restarted")
-    elif wanted == "absent":
-        plan.add("remove", spec_name, f"{spec_name} is removed")
+        plan.add("restart" if container.running else "start", name, f"{name} is restarted")
     return plan

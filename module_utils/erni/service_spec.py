@@ -104,7 +104,7 @@ class ServiceSpec:
     user: str
     command: tuple[str, ...]
     environment: dict[str, str]
-    secret_environment: dict[str, str]
+    secret_environment: dict[str, str] = field(repr=False)
     labels: dict[str, str]
     networks: tuple[NetworkAttachment, ...]
     ports: dict[str, str]
@@ -143,7 +143,8 @@ class ServiceSpec:
     @property
     def secret_values(self) -> list[str]:
         """Everything that must not appear in an error's log excerpt, longest first."""
-        values = [*self.secret_environment.values(), *(f.file.content.strip() for f in self.files if f.file.secret)]
+        lines = [line.strip() for entry in self.files if entry.file.secret for line in entry.file.content.splitlines()]
+        values = [*self.secret_environment.values(), *lines]
         return sorted((value for value in values if len(value) > 3), key=len, reverse=True)
 
     def properties(self, image: ImageFacts | None) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def from_params(platform: str, params: Mapping[str, Any]) -> ServiceSpec:
         validate_command=tuple(params["validate_command"]),
         memory=size_in_bytes(limits["memory"]),
         shm_size=size_in_bytes(limits["shm"]),
-        cpus=float(limits["cpus"]),
+        cpus=round(float(limits["cpus"]), 9),
         pids=limits["pids"],
         read_only=params["read_only"],
         capabilities=tuple(params["capabilities"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .findings import Finding
 
@@ -46,7 +46,7 @@ def check_settings(
     :param strict: an environment that is open to the world: wildcards are refused.
     """
     found = []
-    if not _HOSTNAME.match(hostname):
+    if not _HOSTNAME.fullmatch(hostname):
         found.append(
             Finding(
                 f"platform_public_hostname is '{hostname}'",
@@ -82,9 +82,8 @@ def _origin(origin: str, *, strict: bool) -> list[Finding]:
     """An origin is scheme, host and port, nothing else (RFC 6454, section 6.1)."""
     if origin == "*":
         return []
-    parts = urlsplit(origin)
     schemes = ("https",) if strict else ("https", "http")
-    if parts.scheme in schemes and parts.netloc and not (parts.path or parts.query or parts.fragment):
+    if _is_origin(origin, schemes):
         return []
     return [
         Finding(
@@ -93,6 +92,19 @@ def _origin(origin: str, *, strict: bool) -> list[Finding]:
             "Correct it.",
         )
     ]
+
+
+def _is_origin(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and text.lower() == f"{parts.scheme}://{_host_and_port(parts)}"
+    except ValueError:
+        return False
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port}" if parts.port is not None else str(host)
 
 
 def _wildcard(what: str) -> Finding:

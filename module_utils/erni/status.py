@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from . import engine
@@ -96,9 +97,12 @@ def _version(client: Any, container: str, command: list[str]) -> str:
 
 
 def _usage(client: Any, container: str) -> dict[str, float]:
-    first = client.stats(container, stream=False, one_shot=True)
-    time.sleep(SAMPLE_SECONDS)
-    return usage(first, client.stats(container, stream=False, one_shot=True))
+    try:
+        first = client.stats(container, stream=False, one_shot=True)
+        time.sleep(SAMPLE_SECONDS)
+        return usage(first, client.stats(container, stream=False, one_shot=True))
+    except engine.docker_errors.APIError:  # it stopped between two looks
+        return {}
 
 
 def usage(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, float]:
@@ -113,7 +117,7 @@ def usage(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, floa
     details = memory.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     return {
-        "cpu": round(100.0 * used / passed * processors, 1) if passed > 0 else 0.0,
+        "cpu": round(100.0 * max(used, 0) / passed * processors, 1) if passed > 0 else 0.0,
         "memory_mb": round(max(memory.get("usage", 0) - cache, 0) / MIB, 1),
         "memory_limit_mb": round(memory.get("limit", 0) / MIB, 1),
     }
@@ -167,11 +171,10 @@ def short_image(reference: str) -> str:
 
 
 def duration(seconds: int) -> str:
-    """Two most telling units: ``3d 4h``, ``5m 12s``."""
+    """The largest unit and the next one below it, where that is not zero: ``3d 4h``, ``5m 12s``, ``1h``."""
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    parts: list[str] = []
-    for unit, size in units:
-        count, seconds = divmod(seconds, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])
+    for (unit, size), (next_unit, next_size) in pairwise(units):
+        if seconds >= size:
+            rest = seconds % size // next_size
+            return f"{seconds // size}{unit}" + (f" {rest}{next_unit}" if rest else "")
+    return f"{seconds}s"

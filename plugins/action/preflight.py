@@ -21,6 +21,7 @@ from ansible.plugins.action import ActionBase
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
 from ansible.module_utils.erni import certificate, secrets
+from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts, errors
 from ansible.module_utils.erni.settings_preflight import check_settings, unfilled
 
@@ -87,7 +88,7 @@ class ActionModule(ActionBase):
         for role in arguments["roles"]:
             findings += self._check_role(role)
         if not findings:
-            findings += self._check_settings() + self._check_certificate()
+            findings += self._check_images() + self._check_settings() + self._check_certificate()
         return findings
 
     def _as_roles_see(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +125,20 @@ class ActionModule(ActionBase):
         validated = ArgumentSpecValidator(options).validate(values)
         return found + [self._malformed(role, message) for message in validated.error_messages]
 
+    def _check_images(self) -> list[Finding]:
+        """Where images come from a registry, each service has a reference."""
+        if self._value("platform_image_source") != "registry":
+            return []
+        return [
+            Finding(
+                f"The service {service} has no image",
+                f"platform_image_source is registry and {service}_image is empty",
+                f"Set {service}_image to a reference, by digest where it matters.",
+            )
+            for service, reference in self._value("platform_given_images").items()
+            if not reference
+        ]
+
     def _check_settings(self) -> list[Finding]:
         return check_settings(
             hostname=self._value("platform_public_hostname"),
@@ -148,10 +163,8 @@ class ActionModule(ActionBase):
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         try:
             found = certificate.read(*(self._loader.get_real_file(path) for path in paths))
-        except AnsibleError as error:
-            return [
-                Finding("The given certificate cannot be read", str(error.message), "Correct nginx_certificate_file.")
-            ]
+        except (AnsibleError, PlatformError) as error:
+            return [Finding("The given certificate cannot be read", str(error), "Correct nginx_certificate_file.")]
         names, days = self._value("nginx_certificate_names"), self._value("nginx_certificate_renew_days")
         return [
             Finding(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from ansible.module_utils.erni.image_plan import release_id
 def network_address(subnet: str, number: int) -> str:
     """The ``number``-th address of a subnet: ``'172.30.10.0/24' | erni_address(20)`` is ``172.30.10.20``."""
     try:
-        return str(ipaddress.ip_network(subnet)[number])
-    except (ValueError, IndexError) as error:
+        return str(ipaddress.ip_network(subnet)[int(number)])
+    except (ValueError, IndexError, TypeError) as error:
         raise AnsibleFilterError(f"'{subnet}' has no address number {number}: {error}") from error
 
 
@@ -36,21 +35,13 @@ def upper_half(subnet: str) -> str:
     """The half of a subnet that the engine assigns from; the lower one is for fixed addresses."""
     try:
         return str(list(ipaddress.ip_network(subnet).subnets(1))[1])
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise AnsibleFilterError(f"'{subnet}' is no subnet that can be halved: {error}") from error
 
 
 def url_quote(text: str) -> str:
     """Percent-encode all that a URL's user or password part does not carry as it is (RFC 3986, section 3.2.1)."""
     return quote(str(text), safe="")
-
-
-def words(text: str) -> list[str]:
-    """A typed command as its words, quotes honoured."""
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise AnsibleFilterError(f"'{text}' cannot be split into words: {error}") from error
 
 
 class FilterModule:
@@ -62,5 +53,4 @@ class FilterModule:
             "erni_upper_half": upper_half,
             "erni_url_quote": url_quote,
             "erni_release": release_id,
-            "erni_words": words,
         }

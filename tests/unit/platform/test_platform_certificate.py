@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-NOW = datetime.datetime(2030, 1, 1, 12)  # noqa: DTZ001 (naive UTC, as the module's facts are)
-END = datetime.datetime(2030, 3, 1, 12)  # noqa: DTZ001
+NOW = dt.datetime(2030, 1, 1, 12)  # noqa: DTZ001 (naive UTC, as the module's facts are)
+END = dt.datetime(2030, 3, 1, 12)  # noqa: DTZ001
 GOOD = Certificate(frozenset({"app.example.org", "*.example.com"}), END, key_fits=True, issuer="Someone")
 
 Write = Callable[..., tuple[str, str]]
@@ -32,7 +32,7 @@ def issue(key: EllipticCurvePrivateKey, names: list[str], issuer: str) -> bytes:
         .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)] if issuer else []))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.datetime(2029, 1, 1))  # noqa: DTZ001
+        .not_valid_before(dt.datetime(2029, 1, 1))  # noqa: DTZ001
         .not_valid_after(END)
     )
     if general:
@@ -124,7 +124,7 @@ def test_all_problems_are_told_at_once(certificate: Certificate, names: list[str
 def test_a_certificate_is_good_until_fewer_days_are_left_than_it_must_last(
     days_before_the_end: int, good: bool
 ) -> None:
-    found = problems(GOOD, ["app.example.org"], 30, END - datetime.timedelta(days=days_before_the_end))
+    found = problems(GOOD, ["app.example.org"], 30, END - dt.timedelta(days=days_before_the_end))
     assert (found == []) is good
     assert good or "2030-03-01" in found[0]
 

@@ -105,11 +105,8 @@ def test_a_waiting_process_gets_the_lock_once_it_is_free(tmp_path: Path, holder:
 
 
 def test_the_lock_is_given_back_after_an_error_too(tmp_path: Path) -> None:
-    def fail() -> None:
-        with host_lock("erni", "test", folder=str(tmp_path)):
-            raise KeyError
-
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError), host_lock("erni", "test", folder=str(tmp_path)):
+        raise KeyError
     acquire(tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_the_server_signs_as_in_the_rfcs_example() -> None:
 
 
 def test_the_clients_proof_of_the_rfcs_example_is_accepted() -> None:
-    """As a server does it: undo the client's exclusive-or, and compare the hash with the stored key (RFC 5802, section 3)."""
+    """As a server does it (RFC 5802, section 3): undo the client's exclusive-or, hash, compare with the stored key."""
     _, _, stored_key, _ = parts(scram.verifier("pencil", SALT))
     signature = hmac.digest(stored_key, AUTHENTICATED, "sha256")
     client_key = bytes(a ^ b for a, b in zip(CLIENT_PROOF, signature, strict=True))

@@ -11,7 +11,7 @@ import pytest
 from ansible.module_utils.erni import engine, service_apply
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.files import File, observe_file
-from ansible.module_utils.erni.service_apply import Transition
+from ansible.module_utils.erni.service_apply import Transition, recover
 from ansible.module_utils.erni.service_plan import ServiceState, plan_service
 from ansible.module_utils.erni.service_spec import Folder, Gate, ServiceFile, ServiceSpec
 from platform_builders import IMAGE, SECRET, converged, running, service
@@ -21,7 +21,7 @@ NEW = replace(OLD, command=("serve", "--new"))
 
 
 class Engine:
-    """Containers by name, each with the command that it was created with; ``broken`` is the command that never serves."""
+    """Containers by name, each with the command it was created with; ``broken`` is the one that never serves."""
 
     def __init__(self, broken: tuple[str, ...] = ("none",), **containers: tuple[str, ...]) -> None:
         self.broken = list(broken)
@@ -122,7 +122,7 @@ def test_a_failure_is_told_with_the_last_words_and_without_secrets() -> None:
 
 def test_a_container_that_exits_fails_at_once_and_not_when_the_time_is_over() -> None:
     client = Engine(erni_web=())
-    client.start = lambda name: client.running.discard(name)  # type: ignore[method-assign]
+    client.start = client.running.discard  # type: ignore[method-assign]
     with pytest.raises(PlatformError, match="erni-web does not stay up"):
         apply(client, replace(NEW, gate=Gate(("gate",), 1, 3600)), converged(OLD))
     assert client.containers == {"erni-web": []}
@@ -140,18 +140,33 @@ def test_a_container_that_cannot_be_created_never_costs_the_old_one() -> None:
     assert (client.containers, client.running) == ({"erni-web": []}, {"erni-web"})
 
 
-def test_an_interrupted_replacement_is_undone_and_then_done() -> None:
+def test_a_container_that_an_interrupted_run_set_aside_comes_back() -> None:
     client = Engine(erni_web_replaced=())
-    stopped = running(OLD, running=False)
-    apply(client, NEW, converged(NEW, container=None, replaced=stopped))
-    assert client.told[0] == "rename erni-web-replaced erni-web"
-    assert client.containers == {"erni-web": ["serve", "--new"]}
+    told = recover(client, NEW, converged(NEW, container=None, replaced=running(OLD, running=False)))
+    assert client.told == ["rename erni-web-replaced erni-web", "start erni-web"]
+    assert told == ["erni-web is back under its name: an interrupted run had set it aside"]
 
 
-def test_a_leftover_goes_only_after_the_gate() -> None:
+def test_a_successor_that_serves_stays_and_its_predecessor_goes() -> None:
     client = Engine(erni_web=("serve", "--new"), erni_web_replaced=())
-    apply(client, NEW, converged(NEW, replaced=running(OLD, running=False)))
+    recover(client, NEW, converged(NEW, replaced=running(OLD, running=False)))
     assert client.told == ["gate", "gate", "remove erni-web-replaced"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_successor_that_does_not_serve_goes_and_its_predecessor_comes_back(runs: bool) -> None:
+    client = Engine(broken=("serve", "--new"), erni_web=("serve", "--new"), erni_web_replaced=())
+    spec = replace(NEW, gate=replace(NEW.gate, timeout=0))
+    state = converged(NEW, replaced=running(OLD, running=False), container=running(NEW, running=runs))
+    recover(client, spec, state)
+    assert client.containers == {"erni-web": []}, "the old one, which served, and nothing else"
+    assert client.running == {"erni-web"}
+
+
+def test_nothing_is_recovered_where_nothing_was_interrupted() -> None:
+    client = Engine(erni_web=())
+    assert recover(client, OLD, converged(OLD)) == []
+    assert client.told == []
 
 
 def test_nothing_is_done_to_a_service_that_is_right() -> None:

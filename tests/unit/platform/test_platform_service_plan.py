@@ -397,7 +397,7 @@ FOUND = {
 @pytest.mark.parametrize(
     ("wanted", "found", "kinds"),
     [
-        ("started", "missing", ["missing"]),
+        ("started", "missing", []),
         ("started", "stopped", ["start"]),
         ("started", "running", []),
         ("started", "paused", ["unpause"]),
@@ -406,7 +406,7 @@ FOUND = {
         ("stopped", "stopped", []),
         ("stopped", "running", ["stop"]),
         ("stopped", "paused", ["stop"]),
-        ("restarted", "missing", ["missing"]),
+        ("restarted", "missing", []),
         ("restarted", "stopped", ["start"]),
         ("restarted", "running", ["restart"]),
         ("restarted", "unhealthy", ["restart"]),

@@ -130,7 +130,8 @@ def test_a_table_has_a_row_for_each_service_and_aligned_columns() -> None:
         "SERVICE", "CONTAINER", "STATE", "HEALTH", "UPTIME", "RESTARTS", "VERSION", "IMAGE", "RELEASE", "CPU", "MEMORY",
     ]  # fmt: skip
     assert [cell.strip() for cell in first.split("  ") if cell] == [
-        "web", "erni-web", "running", "healthy", "1h 2m", "2", "1.22.1", "erni/web:abc", "r1", "12.3 %", "100 / 256 MiB",
+        "web", "erni-web", "running", "healthy", "1h 2m", "2", "1.22.1", "erni/web:abc", "r1", "12.3 %",
+        "100 / 256 MiB",
     ]  # fmt: skip
     starts = [header.index(column) for column in ("STATE", "UPTIME", "VERSION", "IMAGE")]
     assert [first[start:].split()[0] for start in starts] == ["running", "1h", "1.22.1", "erni/web:abc"]
