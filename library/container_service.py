@@ -107,7 +107,7 @@ options:
         required: true
         suboptions: &health
           command: {description: "Command in the container.", type: list, elements: str, required: true}
-          interval: {description: "Between checks.", type: int, default: 5}
+          interval: {description: "Between checks; each costs a process.", type: int, default: 10}
           timeout: {description: "Of one check.", type: int, default: 5}
           retries: {description: "Failures in a row that count.", type: int, default: 3}
           start_period: {description: "Grace after the start.", type: int, default: 30}
@@ -257,7 +257,7 @@ SERVICE = {
         "required": True,
         "options": {
             "command": {"type": "list", "elements": "str", "required": True},
-            "interval": {"type": "int", "default": 5},
+            "interval": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 5},
             "retries": {"type": "int", "default": 3},
             "start_period": {"type": "int", "default": 30},

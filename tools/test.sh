@@ -122,7 +122,9 @@ e2e() {
 }
 
 bench() {
+    need_packages docker-compose
     need_engine
+    need_images
     for benchmark in benchmarks/bench_*.py; do "$python" "$benchmark"; done
 }
 
