@@ -13,6 +13,8 @@ options:
   min_memory_mb: {description: "Memory that is needed, in MiB.", type: int, required: true}
   min_disk_gb: {description: "Free disk that is needed at each path, in GiB.", type: float, required: true}
   min_docker_version: {description: "Oldest engine.", type: str, required: true}
+  images: {description: "What must be there or in its registry.", type: list, elements: str, default: []}
+  credentials: {description: "Registry credentials, C(username) and C(password).", type: dict, default: {}}
   packages: {description: "Debian packages that the modules need.", type: list, elements: str, default: []}
   certificate:
     description: The server certificate to look at, where this host has one.
@@ -49,12 +51,14 @@ import datetime as dt
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import certificate
+from ansible.module_utils.erni import certificate, engine
 from ansible.module_utils.erni.engine_install import observe_engine, plan_engine
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.findings import as_dicts
+from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.host_facts import read_facts
 from ansible.module_utils.erni.host_preflight import Requirements, check_host
+
+REGISTRY_SECONDS = 30
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
@@ -63,6 +67,8 @@ ARGUMENT_SPEC = {
     "min_memory_mb": {"type": "int", "required": True},
     "min_disk_gb": {"type": "float", "required": True},
     "min_docker_version": {"type": "str", "required": True},
+    "images": {"type": "list", "elements": "str", "default": []},
+    "credentials": {"type": "dict", "default": {}, "no_log": True},
     "packages": {"type": "list", "elements": "str", "default": []},
     "certificate": {
         "type": "dict",
@@ -90,6 +96,24 @@ def certificate_facts(wanted: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def unavailable_images(references: list[str], credentials: dict[str, str]) -> list[Finding]:
+    """Images that could not be had; none where no engine runs yet that could ask for them."""
+    try:
+        client = engine.connect(timeout=REGISTRY_SECONDS)
+    except PlatformError:
+        return []
+    reasons = {reference: engine.image_unavailable(client, reference, credentials) for reference in references}
+    return [
+        Finding(
+            f"The image {reference} cannot be had",
+            reason,
+            "Check the reference, that the host reaches the registry, and platform_registry_username and its password.",
+        )
+        for reference, reason in reasons.items()
+        if reason
+    ]
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
@@ -109,8 +133,10 @@ def main() -> None:
         }
     except PlatformError as error:
         module.fail_json(msg=str(error))
-    findings = as_dicts(check_host(facts, requirements))
-    module.exit_json(changed=False, findings=findings, ansible_facts={"platform_host": host})
+    findings = check_host(facts, requirements)
+    if params["images"]:
+        findings += unavailable_images(params["images"], params["credentials"])
+    module.exit_json(changed=False, findings=as_dicts(findings), ansible_facts={"platform_host": host})
 
 
 if __name__ == "__main__":

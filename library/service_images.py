@@ -23,6 +23,7 @@ options:
     type: list
     elements: list
     default: []
+  aliases: {description: "Further names, each with its reference, where they are free.", type: dict, default: {}}
   pull: {description: "Whether missing references are pulled.", type: bool, default: false}
   credentials: {description: "Registry credentials, C(username) and C(password).", type: dict, default: {}}
 author: ERNI Building Agents operations
@@ -53,7 +54,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine, image_build
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.image_plan import plan_images
+from ansible.module_utils.erni.image_plan import plan_aliases, plan_images
 
 ARGUMENT_SPEC = {
     "references": {"type": "list", "elements": "str", "default": []},
@@ -66,6 +67,7 @@ ARGUMENT_SPEC = {
         },
     },
     "waves": {"type": "list", "elements": "list", "default": []},
+    "aliases": {"type": "dict", "default": {}},
     "pull": {"type": "bool", "default": False},
     "credentials": {"type": "dict", "default": {}, "no_log": True},
 }
@@ -86,12 +88,16 @@ def main() -> None:
     params = module.params
     try:
         client = engine.connect(image_build.BUILD_TIMEOUT, predicting=module.check_mode)
-        present = image_build.present_images(client, params["references"])
+        present = image_build.present_images(client, [*params["references"], *params["aliases"]])
         plan = plan_images(params["references"], present, "pulled" if params["pull"] else "built")
         missing = [action.subject for action in plan.actions]
-        acting = bool(params["waves"] or params["bootstrap_base"] or (params["pull"] and missing))
+        tags = plan_aliases(params["aliases"], present)
+        # A first call that only asks what is missing brings neither contexts nor leave to pull.
+        acting = bool(not missing or params["waves"] or params["bootstrap_base"] or params["pull"])
         if acting and not module.check_mode:
             apply(client, params, missing)
+            image_build.tag(client, {action.subject: params["aliases"][action.subject] for action in tags.actions})
+        plan.extend(tags)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=plan.changed, missing=missing, actions=plan.sentences, diff=plan.diff("images"))

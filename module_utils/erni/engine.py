@@ -112,6 +112,17 @@ def image_id(client: Any, reference: str) -> str | None:
         return None
 
 
+def image_unavailable(client: Any, reference: str, credentials: dict[str, str]) -> str:
+    """Why an image is neither on the host nor in its registry, or ''. Asks for the manifest only, pulls nothing."""
+    if image_id(client, reference):
+        return ""
+    try:
+        client.inspect_distribution(reference, auth_config=credentials or None)
+    except docker_errors.APIError as error:
+        return str(error.explanation or error)
+    return ""
+
+
 def observe_image(client: Any, reference: str) -> ImageFacts | None:
     """The image's facts, or None where it is not present on this host."""
     try:

@@ -81,6 +81,11 @@ def build(client: Any, image: dict[str, Any]) -> None:
                 )
 
 
+def tag(client: Any, aliases: dict[str, str]) -> None:
+    for alias, reference in aliases.items():
+        client.tag(reference, *alias.rsplit(":", 1))
+
+
 def pull(client: Any, reference: str, credentials: dict[str, str]) -> None:
     """Pull by tag or digest.
 

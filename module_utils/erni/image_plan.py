@@ -127,6 +127,17 @@ def plan_images(references: Iterable[str], present: Iterable[str], verb: str) ->
     return plan
 
 
+def plan_aliases(aliases: Mapping[str, str], present: Iterable[str]) -> Plan:
+    """Tag a reference with a further name where the host has no image of that name; never take a name over."""
+    plan = Plan()
+    existing = set(present)
+    for alias, reference in sorted(aliases.items()):
+        if alias not in existing:
+            plan.differences.append(Difference(f"image {alias}", None, reference))
+            plan.add("tag", alias, f"image {alias}, which this host does not have, is {reference}")
+    return plan
+
+
 def release_id(backend: str, frontend: str) -> str:
     """A release is what serves together: both images, by reference."""
     return hashlib.sha256(f"{backend}\n{frontend}".encode()).hexdigest()[:DIGEST_LENGTH]

@@ -18,6 +18,7 @@ from typing import Any
 from . import engine
 from .errors import PlatformError
 from .files import File, FileState, digest, ensure_folder, folder_matches, observe_file, write_atomically
+from .lifecycle import wait_healthy
 from .planning import Plan
 from .service_plan import ServiceState, loaded_record, needs_gate
 from .service_spec import ImageFacts, ServiceFile, ServiceSpec
@@ -280,11 +281,21 @@ class Transition:
             engine.remove_if_present(self.client, container)
             self.client.rename(f"{container}-replaced", container)
             self.client.start(container)
-            return PlatformError(error.what, error.why, f"The container that served before is back. {error.remedy}")
+            remedy = f"The container that served before {self._serving_again()}. {error.remedy}"
+            return PlatformError(error.what, error.why, remedy)
         if restored and self.state.container is not None and self.state.container.running:
             self.client.restart(container, timeout=self.spec.stop_timeout)
-            return PlatformError(error.what, error.why, f"The former configuration is back. {error.remedy}")
+            remedy = f"The former configuration {self._serving_again()}. {error.remedy}"
+            return PlatformError(error.what, error.why, remedy)
         return PlatformError(error.what, error.why, error.remedy or f"`make logs SERVICE={self.spec.name}` shows more.")
+
+    def _serving_again(self) -> str:
+        """Wait for what was started again, so that it serves when the failure is told."""
+        try:
+            wait_healthy(self.client, self.spec.container, self.spec.gate.timeout)
+        except PlatformError:
+            return "was started again, but is not healthy"
+        return "is back"
 
     def _restore_files(self) -> bool:
         for path, file in self.previous_files.items():

@@ -97,7 +97,11 @@ def _origin(origin: str, *, strict: bool) -> list[Finding]:
 def _is_origin(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and text.lower() == f"{parts.scheme}://{_host_and_port(parts)}"
+        return (
+            parts.scheme in schemes
+            and bool(parts.hostname)
+            and text.lower() == f"{parts.scheme}://{_host_and_port(parts)}"
+        )
     except ValueError:
         return False
 

@@ -23,7 +23,7 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 from ansible.module_utils.erni import certificate, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts, errors
-from ansible.module_utils.erni.settings_preflight import check_settings, unfilled
+from ansible.module_utils.erni.settings_preflight import FILL_IN, check_settings, unfilled
 
 OWN_PREFIXES = (
     "platform_",
@@ -68,7 +68,15 @@ class ActionModule(ActionBase):
 
     def _host_arguments(self) -> dict[str, Any]:
         """What is asked of the host: the task's arguments, and what only the other roles know."""
-        arguments = self._task.args["host"] | {"packages": self._value("docker_engine_packages")}
+        given = self._value("platform_given_images")
+        here = [
+            reference for service, reference in given.items() if reference and service in self._value("group_names")
+        ]
+        arguments = self._task.args["host"] | {
+            "packages": self._value("docker_engine_packages"),
+            "images": [reference for reference in here if FILL_IN not in reference],
+            "credentials": self._value("__platform_credentials"),
+        }
         if "nginx" in self._value("group_names") and self._value("nginx_certificate_source") in ("local_ca", "acme"):
             arguments["certificate"] = {
                 "chain": self._value("__nginx_chain"),
@@ -126,17 +134,31 @@ class ActionModule(ActionBase):
         return found + [self._malformed(role, message) for message in validated.error_messages]
 
     def _check_images(self) -> list[Finding]:
-        """Where images come from a registry, each service has a reference."""
+        """From a registry each service needs a reference; elsewhere those that are built need a source."""
+        given = self._value("platform_given_images")
         if self._value("platform_image_source") != "registry":
-            return []
+            built = [service for service, reference in given.items() if not reference]
+            return [finding for service in built for finding in self._check_source(service)]
         return [
             Finding(
                 f"The service {service} has no image",
                 f"platform_image_source is registry and {service}_image is empty",
                 f"Set {service}_image to a reference, by digest where it matters.",
             )
-            for service, reference in self._value("platform_given_images").items()
+            for service, reference in given.items()
             if not reference
+        ]
+
+    def _check_source(self, service: str) -> list[Finding]:
+        context = os.path.join(self._value("platform_source_root"), self._value("platform_images")[service]["context"])
+        if os.path.isfile(os.path.join(context, "Dockerfile")):
+            return []
+        return [
+            Finding(
+                f"The image of {service} has no source",
+                f"there is no Dockerfile in {context}",
+                f"Correct platform_images or platform_application_root, or set {service}_image to pull one.",
+            )
         ]
 
     def _check_settings(self) -> list[Finding]:

@@ -99,11 +99,14 @@ class ActionModule(ActionBase):
         if not named:
             return {}
         references = [n.reference for n in named]
-        looked = self._module({"references": references}, task_vars)
+        by_name = {n.build.name: n.reference for n in named}
+        wished = self._task.args.get("aliases") or {}
+        aliases = {alias: by_name[name] for alias, name in wished.items() if name in by_name}
+        looked = self._module({"references": references, "aliases": aliases}, task_vars)
         if looked.get("failed") or not looked["missing"] or self._task.check_mode:
             return looked
         missing = [n for n in named if n.reference in looked["missing"]]
-        order: dict[str, Any] = {"references": references, "waves": []}
+        order: dict[str, Any] = {"references": references, "aliases": aliases, "waves": []}
         for wave in waves([n for n in missing if n.build.context]):
             order["waves"].append([self._order(n) for n in wave])
         base = next((n for n in missing if not n.build.context), None)

@@ -68,7 +68,7 @@ class Engine:
         self.running.discard(name)
 
     def inspect_container(self, name: str) -> dict[str, Any]:
-        return {"RestartCount": 0, "State": {"Running": name in self.running}}
+        return {"RestartCount": 0, "State": {"Running": name in self.running}, "Config": {}}
 
     def logs(self, _name: str, tail: int) -> bytes:
         return f"the last {tail} lines say {SECRET}".encode()
