@@ -103,7 +103,8 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     container = f"{module.params['platform']}-{module.params['service']}"
     try:
-        {"logged": show_log, "healthy": prove_healthy}.get(module.params["state"], change)(module, container)
+        with engine.explained(f"{container} could not be looked at"):
+            {"logged": show_log, "healthy": prove_healthy}.get(module.params["state"], change)(module, container)
     except PlatformError as error:
         module.fail_json(msg=str(error))
 

@@ -105,6 +105,7 @@ integration() {
 molecule_scenarios() {
     need_engine
     need_images
+    export MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.run/molecule-state
     local scenarios=("${ERNI_SCENARIO:-}") scenario
     [[ -n ${scenarios[0]} ]] || mapfile -t scenarios < <(find molecule -name molecule.yml -printf '%h\n' | sed 's|.*/||' | sort)
     for scenario in "${scenarios[@]}"; do

@@ -9,36 +9,48 @@ from .findings import Finding
 from .host_facts import HostFacts
 
 REDIS_TIMEOUT = 5
+NO_ANSWER = "Redis does not answer as it should"
+REMEDY = "Run make up; make logs SERVICE=redis shows what Redis says."
 
 
 def redis_refusals(socket_path: str, application_password: str) -> list[Finding]:
     """An unauthenticated client is refused, and the application's user may not do what is dangerous."""
     found = []
-    answer = _redis(socket_path, ["PING"])
-    if not answer.startswith("-NOAUTH"):
-        found.append(Finding("Redis answers a client that gave no password", f"it said '{answer}'", "Run make up."))
-    answer = _redis(socket_path, ["AUTH", application_password], ["CONFIG", "GET", "maxmemory"])
-    if not answer.startswith("-NOPERM"):
-        shown = answer.replace(application_password, "(secret)")
-        found.append(Finding("The application's Redis user may run CONFIG", f"it said '{shown}'", "Run make up."))
+    (stranger,) = _redis(socket_path, ["PING"])
+    if not stranger.startswith("-NOAUTH"):
+        answers = stranger.startswith("+PONG")
+        what = "Redis answers a client that gave no password" if answers else NO_ANSWER
+        found.append(Finding(what, f"it said '{stranger}'", REMEDY))
+    commands = (["AUTH", application_password], ["CONFIG", "GET", "maxmemory"])
+    login, config = (_hidden(answer, application_password) for answer in _redis(socket_path, *commands))
+    if login.startswith("-"):
+        found.append(Finding("Redis refuses the application's password", f"it said '{login}'", REMEDY))
+    elif not config.startswith("-NOPERM"):
+        answers = config.startswith(("*", "+", "$", "-"))
+        what = "The application's Redis user may run CONFIG" if answers else NO_ANSWER
+        found.append(Finding(what, f"it said '{config}'", REMEDY))
     return found
 
 
-def _redis(socket_path: str, *commands: list[str]) -> str:
-    """The first line of the answer to the last command in Redis' protocol (RESP2), as no client would show it."""
+def _hidden(text: str, password: str) -> str:
+    return text.replace(password, "(secret)") if password else text
+
+
+def _redis(socket_path: str, *commands: list[str]) -> list[str]:
+    """The first line of each command's answer in Redis' protocol (RESP2), as no client would show it."""
+    answers = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(REDIS_TIMEOUT)
         try:
             connection.connect(socket_path)
             reader = connection.makefile("rb")
-            line = b""
             for command in commands:
                 words = b"".join(b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in command)
                 connection.sendall(b"*%d\r\n%s" % (len(command), words))
-                line = reader.readline()
-            return line.decode(errors="replace").strip()
+                answers.append(reader.readline().decode(errors="replace").strip())
         except OSError as error:
-            return f"no answer ({error})"
+            answers += [f"no answer ({error})"] * (len(commands) - len(answers))
+    return answers
 
 
 def open_ports(facts: HostFacts, platform: str, allowed: list[int]) -> list[Finding]:

@@ -259,8 +259,9 @@ def run_once(client: Any, config: dict[str, Any], name: str, timeout: int = 60) 
 
 
 def remove_if_present(client: Any, name: str) -> None:
+    """Remove a container, and the nameless volumes that its image declares; named ones hold data and stay."""
     try:
-        client.remove_container(name, force=True)
+        client.remove_container(name, force=True, v=True)
     except docker_errors.NotFound:
         return
 

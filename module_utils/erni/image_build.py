@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,8 @@ def present_images(client: Any, references: list[str]) -> set[str]:
 
 def bootstrap(client: Any, reference: str, pullable: str, suite: str) -> None:
     """A minimal Debian base under ``reference``: pulled as ``pullable`` where that works, else by mmdebstrap(1)."""
-    if pullable and _pulled(client, pullable, {}) is None:
+    failure = _pulled(client, pullable, {}) if pullable else "no image to pull is named"
+    if failure is None:
         client.tag(pullable, *reference.rsplit(":", 1))
         return
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
@@ -35,7 +37,7 @@ def bootstrap(client: Any, reference: str, pullable: str, suite: str) -> None:
         except FileNotFoundError:
             raise PlatformError(
                 "The Debian base image cannot be made",
-                f"{pullable or 'nothing'} can be pulled and mmdebstrap is not installed",
+                f"{_unpullable(pullable, failure)} and mmdebstrap is not installed",
                 "Install mmdebstrap on the host, or set platform_debian_image to an image that can be pulled.",
             ) from None
         if run.returncode != 0:
@@ -45,7 +47,14 @@ def bootstrap(client: Any, reference: str, pullable: str, suite: str) -> None:
                 "Check that Debian's package mirror is reachable from the host, and run again.",
             )
         repository, tag = reference.rsplit(":", 1)
-        client.import_image_from_file(archive, repository=repository, tag=tag)
+        answer = client.import_image_from_file(archive, repository=repository, tag=tag)
+        if not engine.image_id(client, reference):
+            reason = _error_in(answer) or "it did not say why"
+            raise PlatformError("The engine did not take the Debian base image", reason, "Is its disk full? Run again.")
+
+
+def _unpullable(pullable: str, failure: str) -> str:
+    return f"{pullable} cannot be pulled ({failure})" if pullable else "nothing can be pulled"
 
 
 def build_all(waves: list[list[dict[str, Any]]]) -> None:
@@ -62,23 +71,31 @@ def build(client: Any, image: dict[str, Any]) -> None:
     """Build one image; the tag appears only when the build is complete."""
     output: list[str] = []
     with open(image["context"], "rb") as context:
-        stream = client.build(
-            fileobj=context,
-            custom_context=True,
-            tag=image["reference"],
-            buildargs=image["arguments"],
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for entry in stream:
-            output.append(entry.get("stream") or "")
-            if "error" in entry:
-                raise PlatformError(
-                    f"The image {image['reference']} could not be built",
-                    f"{entry['error']}; the build's last lines are:\n{_excerpt(''.join(output))}",
-                    "Nothing that serves was touched. Correct the build context, and run again.",
-                )
+        try:
+            stream = client.build(
+                fileobj=context,
+                custom_context=True,
+                tag=image["reference"],
+                buildargs=image["arguments"],
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for entry in stream:
+                output.append(entry.get("stream") or "")
+                if "error" in entry:
+                    raise _unbuilt(image, entry["error"], output)
+        except engine.docker_errors.APIError as error:
+            raise _unbuilt(image, str(error.explanation or error), output) from error
+
+
+def _unbuilt(image: dict[str, Any], reason: str, output: list[str]) -> PlatformError:
+    excerpt = _excerpt("".join(output))
+    return PlatformError(
+        f"The image {image['reference']} could not be built",
+        f"{reason}; the build's last lines are:\n{excerpt}" if excerpt else reason,
+        "Nothing that serves was touched. Correct the build context, and run again.",
+    )
 
 
 def tag(client: Any, aliases: dict[str, str]) -> None:
@@ -108,10 +125,29 @@ def _pulled(client: Any, reference: str, credentials: dict[str, str]) -> str | N
     if not digest and ":" in reference.rsplit("/", 1)[-1]:
         repository, tag = reference.rsplit(":", 1)
     try:
-        client.pull(repository, tag=tag, auth_config=credentials or None)
+        answer = client.pull(repository, tag=tag, auth_config=credentials or None)
     except engine.docker_errors.APIError as error:
-        return str(error.explanation or error)
-    return None if engine.image_id(client, reference) else "the pull ended without the image"
+        return _without(credentials, str(error.explanation or error))
+    failure = _error_in(answer)
+    if not failure and engine.image_id(client, reference):
+        return None
+    return _without(credentials, failure or "the pull ended without the image")
+
+
+def _error_in(answer: str) -> str:
+    """The error that a pull's progress, lines of JSON, ends with ('' for none)."""
+    for line in reversed(str(answer).splitlines()):
+        try:
+            return str(json.loads(line)["error"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return ""
+
+
+def _without(credentials: dict[str, str], text: str) -> str:
+    """A registry may repeat what it was sent."""
+    password = credentials.get("password", "")
+    return text.replace(password, "(secret)") if password else text
 
 
 def _excerpt(text: str) -> str:

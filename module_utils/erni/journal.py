@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 
-from .files import File, ensure_folder, write_atomically
+from .files import File, ensure_folder, sync_folder, write_atomically
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,13 @@ class Run:
 
 def append_line(path: str, run: Run) -> None:
     """One durable write in append mode: two runs never mix their lines, and a cut one spoils no other."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        os.write(descriptor, (json.dumps(asdict(run), sort_keys=True) + "\n").encode())
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # a line that another run is just writing is not a cut one
+        size = os.fstat(descriptor).st_size
+        cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        line = json.dumps(asdict(run), sort_keys=True) + "\n"
+        os.write(descriptor, ("\n" * cut_off + line).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -34,7 +40,8 @@ def append_line(path: str, run: Run) -> None:
 
 def figures(run: Run) -> str:
     """Prometheus' text format (its documentation, "Exposition formats"), for node_exporter's textfile collector."""
-    labels = f'verb="{run.verb}",environment="{run.environment}",outcome="{run.outcome}"'
+    told = {"verb": run.verb, "environment": run.environment, "outcome": run.outcome}
+    labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in told.items())
     return (
         "# HELP erni_run_timestamp_seconds When the verb last ended this way.\n"
         "# TYPE erni_run_timestamp_seconds gauge\n"
@@ -45,10 +52,17 @@ def figures(run: Run) -> str:
     )
 
 
+def _escaped(value: str) -> str:
+    """A label's value, as the format's documentation escapes it."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
 def record(root: str, run: Run) -> None:
     """Journal line first: it is the history; the figures can be made from it again."""
     ensure_folder(root, 0o711)
     append_line(os.path.join(root, "journal.jsonl"), run)
+    sync_folder(root)
     metrics = os.path.join(root, "metrics")
     ensure_folder(metrics, 0o755)
-    write_atomically(File(os.path.join(metrics, f"erni_run_{run.verb}_{run.outcome}.prom"), figures(run), 0o644))
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"erni_run_{run.verb}_{run.outcome}")
+    write_atomically(File(os.path.join(metrics, f"{name}.prom"), figures(run), 0o644))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from . import engine
@@ -40,13 +41,15 @@ def require_existing(container: str, observed: ContainerState | None) -> None:
 
 
 def _stop_timeout(client: Any, container: str) -> int:
-    return client.inspect_container(container)["Config"].get("StopTimeout") or DEFAULT_STOP_TIMEOUT
+    asked = client.inspect_container(container)["Config"].get("StopTimeout")
+    return DEFAULT_STOP_TIMEOUT if asked is None else int(asked)
 
 
 def _remove(client: Any, container: str) -> None:
     """Gracefully: a database that is killed has to recover at its next start."""
-    if engine.is_running(client, container):
-        client.stop(container, timeout=_stop_timeout(client, container))
+    with suppress(engine.docker_errors.NotFound):  # somebody else was faster, which is as good
+        if engine.is_running(client, container):
+            client.stop(container, timeout=_stop_timeout(client, container))
     engine.remove_if_present(client, container)
 
 

@@ -20,17 +20,18 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
 
-    def json(self) -> Any:
-        """The body as JSON, or an empty mapping where it is none."""
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object, or an empty one where it is none."""
         try:
-            return json.loads(self.body)
+            told = json.loads(self.body)
         except ValueError:
             return {}
+        return told if isinstance(told, dict) else {}
 
 
 @dataclass(frozen=True)
 class Site:
-    """A site at an address. ``authority`` is a PEM file to trust beside or instead of the system's ('' for those)."""
+    """A site at an address. ``authority`` is a PEM file to trust in place of the system's ('' for those)."""
 
     hostname: str
     address: str
@@ -69,5 +70,7 @@ class Site:
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the answer is no whole HTTP answer ({type(error).__name__})") from error
         finally:
             connection.close()

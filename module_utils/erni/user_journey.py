@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def travel(site: Site, expected: Expectations) -> Journey:
 def _problem(step: Callable[[], str]) -> str:
     try:
         return step()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
 
 
@@ -104,7 +105,8 @@ def _ready(site: Site) -> str:
     answer = site.secure("/readiness")
     if answer.status == 200:
         return ""
-    checks = answer.json().get("checks") or {}
+    checks = answer.json().get("checks")
+    checks = checks if isinstance(checks, dict) else {}
     failing = sorted(name for name, check in checks.items() if not _ok(check))
     return f"it answered {answer.status}; not ok: {', '.join(failing) or 'it does not say what'}"
 
@@ -123,8 +125,9 @@ def _chat(site: Site, journey: Journey) -> str:
     if answer.status != 200:
         return f"it answered {answer.status}"
     told = answer.json()
-    conversation = str(told.get("conversation_id", ""))
-    if not _IDENTIFIER.match(conversation):
+    identifier = told.get("conversation_id")
+    conversation = str(identifier) if isinstance(identifier, str | int) and identifier is not True else ""
+    if not _IDENTIFIER.fullmatch(conversation):
         return "the answer names no conversation"
     journey.conversation = conversation
     return "" if told.get("response") or told.get("messages") else "the answer is empty"

@@ -22,7 +22,7 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 
 from ansible.module_utils.erni import certificate, secrets
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.findings import Finding, as_dicts, errors
+from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.settings_preflight import FILL_IN, check_settings, unfilled
 
 OWN_PREFIXES = (
@@ -46,6 +46,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         self._templar.available_variables = self._as_roles_see(variables)
+        findings = self._unfilled(variables)
+        if findings:  # an address may be among them, so the host is not asked
+            return result | self._verdict(as_dicts(findings))
         looked = self._execute_module(
             module_name="host_preflight", module_args=self._host_arguments(), task_vars=variables
         )
@@ -54,17 +57,25 @@ class ActionModule(ActionBase):
         facts = looked["ansible_facts"]
         self._templar.available_variables = self._as_roles_see(variables | facts)
         findings = self._control_findings(variables)
-        everything = as_dicts(findings) + looked["findings"]
-        failed = bool(errors(findings)) or any(f["severity"] == "error" for f in looked["findings"])
-        result |= {"changed": False, "findings": everything, "ansible_facts": facts, "failed": failed}
         problems = facts["platform_host"]["certificate"]["problems"]
-        result["actions"] = [f"a certificate is to be issued: {'; '.join(problems)}"] if problems else []
-        if failed:
-            count = sum(finding["severity"] == "error" for finding in everything)
-            result["msg"] = (
-                f"Preflight found {count} {'thing' if count == 1 else 'things'} to mend; nothing was touched."
-            )
-        return result
+        return result | {
+            **self._verdict(as_dicts(findings) + looked["findings"]),
+            "changed": False,
+            "ansible_facts": facts,
+            "actions": [f"a certificate is to be issued: {'; '.join(problems)}"] if problems else [],
+        }
+
+    def _verdict(self, findings: list[dict[str, str]]) -> dict[str, Any]:
+        count = sum(finding["severity"] == "error" for finding in findings)
+        if not count:
+            return {"findings": findings}
+        things = "1 thing" if count == 1 else f"{count} things"
+        msg = f"Preflight found {things} to mend; nothing was touched."
+        return {"findings": findings, "failed": True, "msg": msg}
+
+    def _unfilled(self, variables: dict[str, Any]) -> list[Finding]:
+        own = (*OWN_PREFIXES, "ansible_host", "ansible_user")
+        return unfilled({name: value for name, value in variables.items() if name.startswith(own)})
 
     def _host_arguments(self) -> dict[str, Any]:
         """What is asked of the host: the task's arguments, and what only the other roles know."""
@@ -88,9 +99,9 @@ class ActionModule(ActionBase):
 
     def _control_findings(self, variables: dict[str, Any]) -> list[Finding]:
         arguments = self._task.args
-        own = {k: v for k, v in variables.items() if k.startswith((*OWN_PREFIXES, "ansible_host", "ansible_user"))}
         specs = [secrets.SecretSpec.from_mapping(spec) for spec in arguments["secret_specs"]]
-        findings = [*unfilled(own), *secrets.findings(specs, arguments["secrets"])]
+        vault = variables.get("erni_vault_file", "the environment's vault.yml")
+        findings = secrets.findings(specs, arguments["secrets"], vault)
         if findings:  # what follows would only repeat them in other words
             return findings
         for role in arguments["roles"]:
@@ -136,6 +147,9 @@ class ActionModule(ActionBase):
     def _check_images(self) -> list[Finding]:
         """From a registry each service needs a reference; elsewhere those that are built need a source."""
         given = self._value("platform_given_images")
+        if self._value("platform_registry_username") and not self._value("platform_registry_password"):
+            remedy = "Put registry_password into the environment's vault (ansible-vault edit)."
+            return [Finding("The registry's password is missing", "platform_registry_username is set", remedy)]
         if self._value("platform_image_source") != "registry":
             built = [service for service, reference in given.items() if not reference]
             return [finding for service in built for finding in self._check_source(service)]

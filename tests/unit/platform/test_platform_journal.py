@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.erni import journal
 from ansible.module_utils.erni.journal import Run, append_line, figures, record
 
 RUN = Run("up", "staging", "ada", "ok", "3f391f4", ended=1_900_000_000, seconds=12.34)
@@ -75,7 +74,7 @@ def test_runs_that_end_together_never_mix_their_lines(tmp_path: Path) -> None:
 
     def append(verb: str) -> None:
         for ended in range(25):
-            append_line(path, replace(RUN, verb=verb, operator=verb * 200, ended=ended))
+            append_line(path, replace(RUN, verb=verb, operator=verb * 9000, ended=ended))
 
     threads = [threading.Thread(target=append, args=(verb,)) for verb in "abcd"]
     for thread in threads:
@@ -112,7 +111,6 @@ def test_history_is_kept_although_the_figures_cannot_be_written(tmp_path: Path) 
     assert lines(tmp_path) == [asdict(RUN)]
 
 
-@pytest.mark.xfail(strict=True, reason="append_line continues the cut line, so that neither can be read")
 def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"verb": "up", "ended": 19')
     record(str(tmp_path), RUN)
@@ -143,7 +141,6 @@ def test_a_label_may_hold_what_needs_no_escape(label: str, value: str) -> None:
         assert labels[label] == value
 
 
-@pytest.mark.xfail(strict=True, reason="figures() escapes nothing in a label's value")
 @pytest.mark.parametrize("label", ["verb", "environment"])
 @pytest.mark.parametrize("value", ['the "big" one', "back\\slash", "two\nlines"])
 def test_no_name_can_break_the_figures(label: str, value: str) -> None:
@@ -163,7 +160,6 @@ def test_each_verb_and_outcome_keeps_its_last_run_in_a_file_of_its_own(tmp_path:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="record() puts the verb into a file name as it is")
 def test_a_verb_with_a_slash_has_figures_too(tmp_path: Path) -> None:
     record(str(tmp_path), replace(RUN, verb="up (1/4)"))
     (written,) = (tmp_path / "metrics").iterdir()
@@ -174,7 +170,6 @@ def test_figures_that_cannot_be_finished_leave_the_former_ones_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record(str(tmp_path), RUN)
-    monkeypatch.setattr(journal, "figures", lambda _: "cut off \ud800")
     monkeypatch.setattr(os, "rename", _full)
     with pytest.raises(OSError, match="no space"):
         record(str(tmp_path), replace(RUN, ended=1))

@@ -59,8 +59,9 @@ class Engine:
         self.containers[new] = self.containers.pop(name)
         self.running = {new if other == name else other for other in self.running}
 
-    def remove_container(self, name: str, *, force: bool) -> None:
-        assert force
+    def remove_container(self, name: str, *, force: bool, v: bool) -> None:
+        assert force, "a container that still runs would stay"
+        assert v, "the nameless volumes that its image declares would stay"
         if name not in self.containers:
             raise engine.docker_errors.NotFound("no such container")
         self.told.append(f"remove {name}")

@@ -12,8 +12,16 @@ from erni_backend import settings
 from reference_environment import SCRIPTS, SOUND
 
 SCRIPT = SCRIPTS / "preflight_check.py"
-BAD_VALUES = ("", "  ", "changeme-changeme-changeme-changeme-x", "your-key-goes-here-and-must-be-replaced", "short",
-              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "password", "<set me to something of your own making>")
+BAD_VALUES = (
+    "",
+    "  ",
+    "changeme-changeme-changeme-changeme-x",
+    "your-key-goes-here-and-must-be-replaced",
+    "short",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "password",
+    "<set me to something of your own making>",
+)
 
 
 def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,8 +63,13 @@ def test_preflight_and_backend_agree(name: str, value: str) -> None:
 
 
 def test_preflight_and_backend_know_the_same_placeholders() -> None:
-    for constant in ("MINIMUM_LENGTHS", "PLACEHOLDER_PARTS", "PLACEHOLDER_STARTS", "WELL_KNOWN",
-                     "FEWEST_DISTINCT_CHARACTERS"):
+    for constant in (
+        "MINIMUM_LENGTHS",
+        "PLACEHOLDER_PARTS",
+        "PLACEHOLDER_STARTS",
+        "WELL_KNOWN",
+        "FEWEST_DISTINCT_CHARACTERS",
+    ):
         assert getattr(preflight_check, constant) == getattr(settings, constant)
 
 
