@@ -31,6 +31,7 @@ class Engine:
         self.told: list[Any] = []
         self.registry: Callable[[str], str] = lambda reference: self.images.add(reference) or "{}"
         self.imported = ""
+        self.refuses_import = ""
 
     def inspect_image(self, reference: str) -> dict[str, str]:
         if reference not in self.images:
@@ -46,9 +47,13 @@ class Engine:
         self.told.append(("tag", image, repository, tag))
         self.images.add(f"{repository}:{tag}")
 
-    def import_image_from_file(self, filename: str, repository: str, tag: str) -> None:
+    def import_image_from_file(self, filename: str, repository: str, tag: str) -> str:
         self.imported = filename
         self.told.append(("import", Path(filename).read_text(), repository, tag))
+        if self.refuses_import:
+            return json.dumps({"error": self.refuses_import})
+        self.images.add(f"{repository}:{tag}")
+        return "{}"
 
     def build(self, **options: Any) -> Iterator[dict[str, Any]]:
         options["fileobj"] = options["fileobj"].read()
@@ -301,6 +306,13 @@ def test_an_mmdebstrap_that_fails_tells_its_last_words_and_imports_nothing(mmdeb
     assert "mmdebstrap could not make the Debian base image: " + "\n".join(expected) + ". " in str(failed.value)
     assert "package mirror is reachable" in str(failed.value)
     assert client.told == []
+
+
+def test_a_base_that_the_engine_does_not_take_is_told_with_its_reason(mmdebstrap: Path) -> None:
+    client = Engine()
+    client.refuses_import = "no space left on device"
+    with pytest.raises(PlatformError, match="did not take the Debian base image: no space left on device"):
+        bootstrap(client, BASE, "", "bookworm")
 
 
 def test_a_missing_mmdebstrap_is_told_with_both_ways_out(mmdebstrap: Path) -> None:
