@@ -308,7 +308,8 @@ def test_an_mmdebstrap_that_fails_tells_its_last_words_and_imports_nothing(mmdeb
     assert client.told == []
 
 
-def test_a_base_that_the_engine_does_not_take_is_told_with_its_reason(mmdebstrap: Path) -> None:
+@pytest.mark.usefixtures("mmdebstrap")
+def test_a_base_that_the_engine_does_not_take_is_told_with_its_reason() -> None:
     client = Engine()
     client.refuses_import = "no space left on device"
     with pytest.raises(PlatformError, match="did not take the Debian base image: no space left on device"):

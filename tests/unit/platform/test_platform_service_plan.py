@@ -421,3 +421,11 @@ def test_a_verb_does_what_its_name_says_and_nothing_where_it_is_so_already(
     plan = plan_state("erni-web", FOUND[found], wanted)
     assert plan.kinds == kinds
     assert all(action.subject == "erni-web" for action in plan.actions)
+
+
+@pytest.mark.parametrize(("asked", "kinds"), [("", []), ("172.30.10.21", []), ("172.30.10.22", ["connect"])])
+def test_an_address_that_an_overlay_chose_and_nobody_asked_for_is_no_drift(asked: str, kinds: list[str]) -> None:
+    network = NetworkAttachment("erni-data", "172.30.10.21", ("web",))
+    has = service(networks=(network,))
+    wants = service(networks=(replace(network, address=asked),))
+    assert plan_kinds(wants, converged(wants, container=running(has))) == kinds
