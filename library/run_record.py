@@ -35,6 +35,7 @@ run:
   returned: always
 """
 
+import os
 import time
 from dataclasses import asdict
 
@@ -65,7 +66,8 @@ def main() -> None:
         ended=int(now),
         seconds=round(now - params["started"], 1) if params["started"] else 0.0,
     )
-    if not module.check_mode:
+    # A run that was refused on a fresh host has touched nothing, and its record does not either.
+    if not module.check_mode and (params["outcome"] == "ok" or os.path.isdir(params["root"])):
         record(params["root"], run)
     module.exit_json(changed=False, run=asdict(run))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from erni_cli.programs import child_environment, executable
 
 CHANGING_VERBS = {"up", "start", "stop", "restart", "destroy", "secrets"}
 REFUSED, LOCKED, INTERRUPTED = 2, 3, 130
+TELLING_SECONDS = 30
 
 
 def main(arguments: list[str]) -> int:
@@ -84,14 +86,35 @@ def play(verb: str, environment: Environment, wanted: Options, who: str, inherit
         started=started.isoformat(timespec="seconds"),
     )
     journal.append(ROOT / ".run" / "journal.jsonl", record)
+    if ended.code and verb in CHANGING_VERBS - {"secrets"} and not wanted.check:
+        tell_the_hosts(verb, outcome, environment, wanted, who)
     return ended.code
+
+
+def tell_the_hosts(verb: str, outcome: str, environment: Environment, wanted: Options, who: str) -> None:
+    """A run that ended well has written its own line into the hosts' journals; this is for the others.
+
+    What cannot be told (a host is away, the vault is shut) is in the control node's journal all the same.
+    """
+    words = command(verb, environment, wanted, who, playbook("shared/record"), {"erni_outcome": outcome})
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            words, env=child_environment(), cwd=ROOT, capture_output=True, check=False, timeout=TELLING_SECONDS
+        )
 
 
 def playbook(verb: str) -> Path:
     return ROOT / "playbooks" / f"{verb}.yml"
 
 
-def command(verb: str, environment: Environment, wanted: Options, who: str) -> list[str]:
+def command(
+    verb: str,
+    environment: Environment,
+    wanted: Options,
+    who: str,
+    book: Path | None = None,
+    further: dict[str, str] | None = None,
+) -> list[str]:
     variables = {
         "erni_env": environment.name,
         "erni_operator": who,
@@ -100,6 +123,7 @@ def command(verb: str, environment: Environment, wanted: Options, who: str) -> l
         "erni_vault_file": str(environment.vault_file),
         "erni_vault_password_file": str(environment.vault_password_file),
         **wanted.extra_vars(),
+        **(further or {}),
     }
     vault_flags = []
     if environment.vault_password_file.exists():
@@ -108,7 +132,7 @@ def command(verb: str, environment: Environment, wanted: Options, who: str) -> l
         executable("ansible-playbook"),
         *("-i", str(environment.folder)),
         *vault_flags,
-        str(playbook(verb)),
+        str(book or playbook(verb)),
         *("-e", options.as_unsafe_yaml(variables)),
         *wanted.ansible_flags(),
     ]
