@@ -1,0 +1,79 @@
+"""One platform for all tests of this folder: files run in the order of their numbers and share it."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import e2e_web
+import pytest
+from e2e_platform import ENV, NAME, ROOT, Platform
+
+LOCK_FOLDER = Path("/run/lock")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@contextmanager
+def only_session() -> Iterator[None]:
+    """Two sessions on one machine would sweep each other's platform away."""
+    path = LOCK_FOLDER / "erni-e2e-session.lock"
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit("Another session of the end-to-end tests runs on this machine; wait until it ends.", 2)
+        yield
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The environment, with nothing brought up yet."""
+    with only_session():
+        prepared = Platform(tmp_path_factory.mktemp("inventories"))
+        prepared.sweep()
+        try:
+            yield prepared
+        finally:
+            prepared.sweep()
+            for path in (*LOCK_FOLDER.glob(f"erni-{ENV}*.lock"), LOCK_FOLDER / f"erni-host-{NAME}.lock"):
+                path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def running(platform: Platform) -> Platform:
+    """The platform up and well, whatever the test before has left."""
+    if not platform.is_well():
+        platform.up()
+    return platform
+
+
+@pytest.fixture
+def nothing(platform: Platform) -> Platform:
+    """Not a trace of the platform, data included."""
+    if platform.containers():
+        platform.make("destroy", confirm=ENV, volumes=1).succeeded()
+    platform.sweep()
+    return platform
+
+
+@pytest.fixture
+def conversation(running: Platform) -> str:
+    """A conversation in the database: two messages that must survive whatever the test does."""
+    told = str(e2e_web.chat("What does a timber extension cost?")["conversation_id"])
+    assert running.messages_of(told) == 2
+    return told
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    folder = ROOT / "tests" / "artefacts"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,325 @@
+"""An environment of its own for these tests, driven by the commands that operators type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import docker
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
+from docker.models.containers import Container
+
+ROOT = Path(__file__).resolve().parents[2]
+ENV = "e2e"
+NAME = "erni-e2e"  # prefix of containers, networks and volumes
+PLATFORM_ROOT = Path("/var/lib/erni-e2e")
+SERVICES = ("postgres", "redis", "backend", "frontend", "nginx")
+HTTP_PORT, HTTPS_PORT = 18080, 18443
+PUBLIC_URL = f"https://localhost:{HTTPS_PORT}"
+
+# Every process that the tests start inherits this variable, so that a run can be killed whole and leftovers be found.
+MARK = "ERNI_E2E_RUN"
+# Variables of an outer `make test-e2e` would reach the inner make, too.
+MAKE_VARIABLES = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+MAKE_OPTIONS = (
+    *("ENV", "INVENTORIES", "SERVICE", "TAIL", "FOLLOW", "GREP", "VOLUMES", "CONFIRM", "FORMAT", "QUERY"),
+    *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
+)
+TIMEOUT = 240.0
+
+VARIABLES: dict[str, Any] = {
+    "erni_env": ENV,
+    "platform_name": NAME,
+    "platform_root": str(PLATFORM_ROOT),
+    "platform_edge_subnet": "172.30.20.0/24",
+    "platform_data_subnet": "172.30.21.0/24",
+    "nginx_http_port": HTTP_PORT,
+    "nginx_https_port": HTTPS_PORT,
+    # Built into the pages: with local's value the image is local's, and is not built a second time.
+    "frontend_public_api_url": "https://localhost:8443/api",
+    "backend_rate_limits": {"minute": 6000, "hour": 60000, "day": 600000},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command that has ended."""
+
+    code: int
+    output: str
+    seconds: float
+
+    def succeeded(self) -> Run:
+        assert self.code == 0, f"it ended with {self.code}:\n{self.output}"
+        return self
+
+    def refused(self, sentence: str) -> Run:
+        assert self.code != 0, f"it should have failed:\n{self.output}"
+        assert sentence in self.output, f"it should say '{sentence}':\n{self.output}"
+        assert "Traceback" not in self.output, self.output
+        return self
+
+    @property
+    def changes(self) -> list[str]:
+        """The phases that changed something."""
+        return [line.strip() for line in self.output.splitlines() if line.strip().startswith("changed ")]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A container is the same, and has not been restarted, exactly when both are equal."""
+
+    id: str
+    started: str
+
+
+class Started:
+    """A command that runs: its output as it comes, and a way to kill it with all that it started."""
+
+    def __init__(self, command: list[str], token: str) -> None:
+        self._token = token
+        self._begin = time.monotonic()
+        self._lines: list[str] = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(token),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.append(line)
+
+    @property
+    def output(self) -> str:
+        return "".join(self._lines)
+
+    def says(self, text: str, timeout: float = TIMEOUT) -> None:
+        """Wait until the output holds the text."""
+        deadline = time.monotonic() + timeout
+        while text not in self.output:
+            assert self._process.poll() is None, f"it ended before it said '{text}':\n{self.output}"
+            assert time.monotonic() < deadline, f"it did not say '{text}' within {timeout} s:\n{self.output}"
+            time.sleep(0.02)
+
+    def ended(self, timeout: float = TIMEOUT) -> Run:
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it did not end within {timeout} s:\n{self.output}") from None
+        self._reader.join(10)
+        return Run(code, self.output, time.monotonic() - self._begin)
+
+    def kill(self) -> None:
+        """SIGKILL for all of the run. Ansible's workers are sessions of their own: no process group holds them all."""
+        while alive := marked_processes(self._token):
+            for process in alive:
+                _kill(process)
+            time.sleep(0.02)
+        self._process.wait(10)
+
+
+def environment(token: str) -> dict[str, str]:
+    outer = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*MAKE_VARIABLES, *MAKE_OPTIONS) and not name.startswith("ERNI_")
+    }
+    return {**outer, MARK: token}
+
+
+def marked_processes(token: str = "") -> list[int]:
+    """Processes of one run, or of any. An engine that a run had to start is nobody's leftover."""
+    mark = f"{MARK}={token}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            marked = any(entry.startswith(mark) for entry in (folder / "environ").read_bytes().split(b"\0"))
+            if marked and not (folder / "comm").read_text().startswith(("dockerd", "containerd", "docker-proxy")):
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it ended between two looks
+    return [process for process in found if process != os.getpid() and not _is_zombie(process)]
+
+
+def _is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _kill(process: int) -> None:
+    try:
+        os.kill(process, 9)
+    except ProcessLookupError:
+        return
+
+
+class Platform:
+    """The environment and its containers."""
+
+    def __init__(self, inventories: Path) -> None:
+        self.inventories = inventories
+        self.engine = docker.from_env(timeout=120)
+        self._runs = 0
+        self.write_environment(ENV)
+
+    # Inventories
+
+    def write_environment(
+        self, name: str, variables: Mapping[str, Any] | None = None, secrets: Mapping[str, str] | None = None
+    ) -> Path:
+        """An inventory of that name for the same platform; secrets are put into an encrypted vault."""
+        folder = self.inventories / name
+        variables_folder = folder / "group_vars" / "all"
+        variables_folder.mkdir(parents=True, exist_ok=True)
+        local = ROOT / "inventories" / "local"
+        shutil.copy(local / "hosts.yml", folder / "hosts.yml")
+        shared = variables_folder / "00-shared"
+        if not shared.is_symlink():
+            shared.symlink_to(ROOT / "group_vars" / "all")
+        main = yaml.safe_load((local / "group_vars" / "all" / "main.yml").read_text())
+        (variables_folder / "main.yml").write_text(yaml.safe_dump(main | VARIABLES | dict(variables or {})))
+        if secrets is not None:
+            self._write_vault(folder, secrets)
+        return folder
+
+    def _write_vault(self, folder: Path, secrets: Mapping[str, str]) -> None:
+        password_file = folder / ".vault_password"
+        password_file.write_text("a password for tests\n")
+        password_file.chmod(0o600)
+        vault = VaultLib([("default", VaultSecret(b"a password for tests"))])
+        text = vault.encrypt(yaml.safe_dump({"erni_secrets": dict(secrets)}))
+        (folder / "group_vars" / "all" / "vault.yml").write_bytes(text)
+
+    def secrets(self) -> dict[str, str]:
+        """The generated values, read as an operator would."""
+        folder = self.inventories / ENV
+        words = [str(ROOT / ".venv/bin/ansible-vault"), "view", str(folder / "group_vars/all/vault.yml")]
+        words += ["--vault-password-file", str(folder / ".vault_password")]
+        text = subprocess.check_output(words, text=True, cwd=ROOT)
+        return dict(yaml.safe_load(text)["erni_secrets"])
+
+    # Commands
+
+    def start(self, verb: str, env: str = ENV, **options: Any) -> Started:
+        """`make VERB`; options by their lower-case names. ``args`` is a list of words, or a mapping of variables."""
+        self._runs += 1
+        given = {"ENV": env, "INVENTORIES": self.inventories} | {name.upper(): v for name, v in options.items()}
+        if isinstance(arguments := given.get("ARGS"), Mapping):
+            given["ARGS"] = shlex.join(["-e", json.dumps(arguments)])
+        words = ["make", verb, *(f"{name}={value}" for name, value in given.items())]
+        return Started(words, f"{os.getpid()}-{self._runs}")
+
+    def make(self, verb: str, env: str = ENV, timeout: float = TIMEOUT, **options: Any) -> Run:
+        return self.start(verb, env, **options).ended(timeout)
+
+    def stdout_of(self, words: list[str]) -> str:
+        """Standard output alone, as a program that reads it would get it."""
+        return subprocess.check_output(words, cwd=ROOT, env=environment(f"{os.getpid()}-0"), text=True, timeout=TIMEOUT)
+
+    def up(self, **options: Any) -> Run:
+        return self.make("up", **options).succeeded()
+
+    # The world
+
+    def container(self, service: str) -> Container:
+        return self.engine.containers.get(f"{NAME}-{service}")
+
+    def containers(self) -> list[Container]:
+        return [c for c in self.engine.containers.list(all=True) if str(c.name).startswith(f"{NAME}-")]
+
+    def identities(self) -> dict[str, Identity]:
+        return {
+            str(c.name).removeprefix(f"{NAME}-"): Identity(str(c.id), c.attrs["State"]["StartedAt"])
+            for c in self.containers()
+        }
+
+    def network(self, kind: str) -> Any:
+        return self.engine.networks.get(f"{NAME}-{kind}")
+
+    def exec(self, service: str, *command: str) -> tuple[int, str]:
+        """Exit code and output (both streams) of a command in the service's container."""
+        code, output = self.container(service).exec_run(list(command))
+        assert code is not None
+        assert isinstance(output, bytes)
+        return code, output.decode(errors="replace").strip()
+
+    def sql(self, statement: str, database: str = "erni_agents") -> str:
+        words = (
+            "psql",
+            "-XAt",
+            "--username=postgres",
+            f"--dbname={database}",
+            "--set=ON_ERROR_STOP=1",
+            "-c",
+            statement,
+        )
+        code, output = self.exec("postgres", *words)
+        assert code == 0, output
+        return output
+
+    def messages_of(self, conversation: str) -> int:
+        return int(self.sql(f"select count(*) from messages where conversation_id = '{UUID(conversation)}'"))  # noqa: S608
+
+    def is_well(self) -> bool:
+        """Every service runs and has been found healthy."""
+        states = {str(c.name): c.attrs["State"] for c in self.containers()}
+        wanted = {f"{NAME}-{service}" for service in SERVICES}
+        return set(states) == wanted and all(s.get("Health", {}).get("Status") == "healthy" for s in states.values())
+
+    def files(self) -> dict[str, tuple[Any, ...]]:
+        """Every file of the platform but the history of runs, with what a rewrite would change."""
+        return {
+            str(path.relative_to(PLATFORM_ROOT)): (s.st_ino, s.st_mtime_ns, s.st_mode, s.st_uid, s.st_gid, s.st_size)
+            for path in _walk(PLATFORM_ROOT)
+            if not path.is_relative_to(PLATFORM_ROOT / "metrics") and path.name != "journal.jsonl"
+            for s in (path.lstat(),)
+            if not path.is_dir()
+        }
+
+    def footprint(self) -> dict[str, Any]:
+        """All that a refused command may not touch."""
+        return {
+            "containers": self.identities(),
+            "networks": {n.name: n.id for n in self.engine.networks.list(names=[NAME])},
+            "volumes": {v.name for v in self.engine.volumes.list(filters={"name": NAME})},
+            "files": self.files(),
+        }
+
+    def sweep(self) -> None:
+        """Remove whatever is left of this or a killed earlier session; no command of the platform is needed for it."""
+        for process in marked_processes():
+            _kill(process)
+        for container in self.containers():
+            container.remove(force=True, v=True)
+        for network in self.engine.networks.list(names=[NAME]):
+            network.remove()
+        for volume in self.engine.volumes.list(filters={"name": NAME}):
+            volume.remove(force=True)
+        shutil.rmtree(PLATFORM_ROOT, ignore_errors=True)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    return folder.rglob("*") if folder.is_dir() else iter(())

@@ -1,0 +1,47 @@
+"""Killed at any moment, the next run finishes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from e2e_platform import NAME, Platform
+
+# Each kill meets what the one before has left: a bring-up that is killed later has first survived the earlier kills.
+# A phase, and how many seconds after it began.
+MOMENTS = [
+    ("Networks, folders and images are in place", 0.5),
+    ("PostgreSQL serves", 0.5),
+    ("PostgreSQL serves", 1.5),
+    ("Redis serves", 0.8),
+    ("The backend serves", 1.0),
+    ("The frontend serves", 0.8),
+    ("Nginx serves", 1.0),
+]
+
+
+def test_a_bring_up_killed_in_every_phase_finishes_in_the_end(nothing: Platform) -> None:
+    for phase, delay in MOMENTS:
+        run = nothing.start("up")
+        run.says(phase)
+        time.sleep(delay)
+        run.kill()
+
+    nothing.up()
+    nothing.make("verify").succeeded()
+    assert nothing.up().changes == []
+
+
+@pytest.mark.parametrize("delay", [0.6, 2.0])
+def test_a_replacement_killed_midway_is_finished_or_undone(running: Platform, conversation: str, delay: float) -> None:
+    run = running.start("up", args={"backend_settings": {"PROOF": "1"}, "frontend_settings": {"PROOF": "1"}})
+    run.says("The backend serves")
+    time.sleep(delay)
+    run.kill()
+
+    running.up()
+
+    assert {str(container.name) for container in running.containers()} == {f"{NAME}-{s}" for s in running.identities()}
+    assert not [container.name for container in running.containers() if str(container.name).endswith("-replaced")]
+    assert not [e for e in running.container("backend").attrs["Config"]["Env"] if e.startswith("PROOF=")]
+    assert running.messages_of(conversation) == 2

@@ -1,0 +1,27 @@
+"""Destroyed, the platform leaves nothing but its history."""
+
+from __future__ import annotations
+
+from e2e_platform import ENV, NAME, PLATFORM_ROOT, Platform, marked_processes
+
+
+def test_destroy_keeps_the_data_and_up_finds_it_again(running: Platform, conversation: str) -> None:
+    running.make("destroy", confirm=ENV).succeeded()
+    assert running.containers() == []
+    assert running.engine.networks.list(names=[NAME]) == []
+
+    running.up()
+
+    assert running.messages_of(conversation) == 2
+
+
+def test_destroy_with_volumes_leaves_nothing_but_the_history(running: Platform) -> None:
+    running.make("destroy", confirm=ENV, volumes=1).succeeded()
+
+    assert running.footprint() == {"containers": {}, "networks": {}, "volumes": set(), "files": {}}
+    assert {path.name for path in PLATFORM_ROOT.iterdir()} <= {"journal.jsonl", "metrics"}
+    assert marked_processes() == []
+
+
+def test_destroying_nothing_changes_nothing(platform: Platform) -> None:
+    assert platform.make("destroy", confirm=ENV, volumes=1).succeeded().changes == []
