@@ -164,7 +164,9 @@ def _plan_running(plan: Plan, spec: ServiceSpec, container: ContainerState, effe
         plan.add("start", spec.container, f"{spec.container} is started")
     elif effect == "restart":
         plan.add("restart", spec.container, f"{spec.container} is restarted to load its configuration")
-    elif container.health == "unhealthy":
+    elif (
+        container.health == "unhealthy" and not container.paused
+    ):  # a paused one always is, and has just been let go on
         plan.add("restart", spec.container, f"{spec.container} is restarted because it is unhealthy")
     elif effect == "reload":
         plan.add("reload", spec.container, f"{spec.container} reloads its configuration")

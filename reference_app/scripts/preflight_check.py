@@ -27,8 +27,21 @@ REMEDIES = {
     "OPENAI_API_KEY": "create a key in the OpenAI account and set it",
     "OPENAI_VECTOR_STORE_ID": "set the id of the vector store that holds the knowledge base",
 }
-PLACEHOLDER_PARTS = ("changeme", "change-me", "change_me", "change this", "placeholder", "replaceme", "replace-me",
-                     "replace_me", "insert-here", "not-a-secret", "supersecret", "your-secret", "your_secret")
+PLACEHOLDER_PARTS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "change this",
+    "placeholder",
+    "replaceme",
+    "replace-me",
+    "replace_me",
+    "insert-here",
+    "not-a-secret",
+    "supersecret",
+    "your-secret",
+    "your_secret",
+)
 PLACEHOLDER_STARTS = ("your-", "your_", "<", "${", "sk-your", "vs_your")
 WELL_KNOWN = ("password", "secret", "admin", "test", "postgres", "redis", "erni", "erni_user", "none", "null", "todo")
 FEWEST_DISTINCT_CHARACTERS = 6

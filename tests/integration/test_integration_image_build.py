@@ -21,9 +21,13 @@ def token(client: Any) -> Iterator[str]:
     """Marks what a test builds, down to the layers that a failed build leaves."""
     made = secrets.token_hex(4)
     yield made
-    for image in client.images(all=True, filters={"label": f"{LABEL}={made}"}):
-        with suppress(docker.errors.ImageNotFound):  # it went with the one that was built on it
-            client.remove_image(image["Id"], force=True)
+    reference = f"erni-test/build:{made}"
+    if engine.image_id(client, reference):
+        client.remove_image(reference)  # with the layers that only it stands on
+    while layers := client.images(all=True, filters={"label": f"{LABEL}={made}"}):
+        for layer in layers:
+            with suppress(docker.errors.APIError):  # another one stands on it, or it went with that one
+                client.remove_image(layer["Id"])
 
 
 def order(folder: Path, token: str, base: str, instruction: str) -> dict[str, Any]:

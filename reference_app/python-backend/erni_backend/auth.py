@@ -21,9 +21,7 @@ _bearer = OAuth2PasswordBearer(tokenUrl="auth/token", auto_error=False)
 
 
 @router.post("/auth/token")
-def issue_token(
-    request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]
-) -> dict[str, str | int]:
+def issue_token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str | int]:
     """Issue a token to a demo user. Users exist only if DEMO_USERS names them."""
     settings: Settings = request.app.state.chat.settings
     if not settings.jwt_secret_key:

@@ -35,9 +35,7 @@ class ChatRequest(BaseModel):
     """A user's message. The same `message_id` twice is applied once and answered the same."""
 
     conversation_id: Annotated[uuid.UUID | None, BeforeValidator(_none_if_empty)] = None
-    message_id: Annotated[
-        str | None, BeforeValidator(_none_if_empty), Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")
-    ] = None
+    message_id: Annotated[str | None, BeforeValidator(_none_if_empty), Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None
     # PostgreSQL's text cannot hold NUL.
     message: str = Field(min_length=1, max_length=4_000, pattern=r"^[^\x00]*$")
 

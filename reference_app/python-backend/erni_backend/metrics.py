@@ -19,9 +19,7 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
     return Counter(name, text, labels, registry=REGISTRY)
 
 
-HTTP_REQUESTS = _counter(
-    "http_requests_total", "Requests answered, by status group.", "method", "handler", "status"
-)
+HTTP_REQUESTS = _counter("http_requests_total", "Requests answered, by status group.", "method", "handler", "status")
 HTTP_DURATION = Histogram(
     "http_request_duration_seconds",
     "Time from a request's arrival to the end of its answer.",

@@ -29,8 +29,21 @@ SECRETS = tuple(MINIMUM_LENGTHS)
 
 # Found anywhere in a value these give a placeholder away. Each is long enough that a random secret does not contain it
 # by chance.
-PLACEHOLDER_PARTS = ("changeme", "change-me", "change_me", "change this", "placeholder", "replaceme", "replace-me",
-                     "replace_me", "insert-here", "not-a-secret", "supersecret", "your-secret", "your_secret")
+PLACEHOLDER_PARTS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "change this",
+    "placeholder",
+    "replaceme",
+    "replace-me",
+    "replace_me",
+    "insert-here",
+    "not-a-secret",
+    "supersecret",
+    "your-secret",
+    "your_secret",
+)
 PLACEHOLDER_STARTS = ("your-", "your_", "<", "${", "sk-your", "vs_your")
 WELL_KNOWN = ("password", "secret", "admin", "test", "postgres", "redis", "erni", "erni_user", "none", "null", "todo")
 FEWEST_DISTINCT_CHARACTERS = 6

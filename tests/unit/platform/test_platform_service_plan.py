@@ -202,7 +202,7 @@ def test_networks_are_joined_before_a_stopped_container_starts() -> None:
         ({"paused": True}, ["unpause"]),
         ({"health": "unhealthy"}, ["restart"]),
         ({"health": "starting"}, []),
-        ({"paused": True, "health": "unhealthy"}, ["unpause", "restart"]),
+        ({"paused": True, "health": "unhealthy"}, ["unpause"]),
     ],
 )
 def test_a_container_that_does_not_serve_is_brought_back(facts: dict[str, Any], kinds: list[str]) -> None:
