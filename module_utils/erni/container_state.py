@@ -13,7 +13,8 @@ NO_NETWORK = "none"  # what the engine calls the absence of one
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container that exists. ``health`` is healthy, unhealthy, starting, or none without a check."""
+    """A container that exists. ``health`` is healthy, unhealthy, starting, none without a check, or recovering
+    where the engine's last look found it unhealthy and it is not any more."""
 
     id: str
     running: bool

@@ -16,6 +16,7 @@ from dataclasses import replace as replaced_dataclass
 from typing import Any
 
 from . import engine
+from .container_state import ContainerState
 from .errors import PlatformError
 from .files import File, FileState, digest, ensure_folder, folder_matches, observe_file, write_atomically
 from .lifecycle import wait_healthy
@@ -34,7 +35,7 @@ def observe_service(client: Any, spec: ServiceSpec) -> tuple[ServiceSpec, Servic
     spec = _with_owner(spec, uid, gid)
     volumes = {volume["Name"]: volume.get("Mountpoint", "") for volume in client.volumes()["Volumes"] or []}
     state = ServiceState(
-        container=engine.observe_container(client, spec.container, networks),
+        container=_asked_again(client, spec, engine.observe_container(client, spec.container, networks)),
         replaced=engine.observe_container(client, f"{spec.container}-replaced", networks),
         image=image,
         volumes=frozenset(volumes),
@@ -47,6 +48,16 @@ def observe_service(client: Any, spec: ServiceSpec) -> tuple[ServiceSpec, Servic
         applied=_read_applied(spec),
     )
     return spec, state
+
+
+def _asked_again(client: Any, spec: ServiceSpec, container: ContainerState | None) -> ContainerState | None:
+    """The engine looks only now and then: what it found unhealthy may have recovered, and is not restarted then."""
+    if container is None or container.health != "unhealthy" or container.paused or not container.running:
+        return container
+    with suppress(engine.docker_errors.APIError):
+        if engine.run_inside(client, spec.container, spec.health.command)[0] == 0:
+            return replaced_dataclass(container, health="recovering")
+    return container
 
 
 def _owner(client: Any, spec: ServiceSpec, image: ImageFacts | None) -> tuple[int, int]:

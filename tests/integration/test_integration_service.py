@@ -277,7 +277,7 @@ def test_a_stopped_and_a_paused_container_serve_again(cache: Cache) -> None:
     cache.client.stop(cache.container, timeout=5)
     assert cache.converge().kinds == ["start"]
     cache.client.pause(cache.container)
-    assert "unpause" in cache.converge().kinds
+    assert cache.converge().kinds == ["unpause"]
 
     assert cache.identity[0] == container
     assert cache.redis("ping") == "PONG"
