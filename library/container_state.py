@@ -88,8 +88,10 @@ def change(module: AnsibleModule, container: str) -> None:
         observed = engine.observe_container(client, container, networks)
         if params["state"] in ("started", "restarted"):
             require_existing(container, observed)
-        leftover = engine.observe_container(client, f"{container}-replaced", networks)
-        plan = plan_state(container, observed, params["state"], leftover)
+        suffixes = (engine.REPLACED_SUFFIX, engine.SCRATCH_SUFFIX, engine.VALIDATION_SUFFIX)
+        beside = [f"{container}{suffix}" for suffix in suffixes]
+        leftovers = [name for name in beside if engine.observe_container(client, name, networks)]
+        plan = plan_state(container, observed, params["state"], leftovers)
         existing = {volume["Name"] for volume in client.volumes()["Volumes"] or []}
         for volume in [name for name in params["volumes"] if name in existing]:
             plan.differences.append(Difference(f"volume {volume}", "present", None))

@@ -37,6 +37,8 @@ __all__ = ["docker_errors"]  # named for type checkers: other adapters catch the
 
 ENGINE_TIMEOUT = 180
 LOG_EXCERPT_LINES = 15
+# Beside a service: what is set aside while its successor proves itself, read from, and run to check a configuration.
+REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
 
 
 class AbsentEngine:
@@ -294,32 +296,40 @@ def is_running(client: Any, container: str) -> bool:
     return bool(client.inspect_container(container)["State"]["Running"])
 
 
-def user_ids(client: Any, reference: str, user: str) -> tuple[int, int]:
-    """The numeric user and group of ``user`` (``name``, ``uid``, or ``uid:gid``; '' means the image's own).
+def user_ids(client: Any, spec: ServiceSpec) -> tuple[int, int]:
+    """The numeric user and group of the service's user (``name``, ``uid``, or ``uid:gid``; '' means the image's own).
 
-    A name is looked up in the image's ``/etc/passwd``, read from a container that is never started.
+    A name is looked up in ``/etc/passwd``: of the service's container where that has the image, else of one that is
+    made for it and never started.
     """
-    wanted = user or str(client.inspect_image(reference)["Config"].get("User") or "0")
+    wanted = spec.user or str(client.inspect_image(spec.image)["Config"].get("User") or "0")
     name, _, group = wanted.partition(":")
     if name.isdigit():
         return int(name), int(group) if group.isdigit() else int(name)
-    for line in _read_from_image(client, reference, "/etc/passwd").splitlines():
+    for line in _passwd(client, spec).splitlines():
         fields = line.split(":")
         if fields[0] == name:
             return int(fields[2]), int(fields[3])
     raise PlatformError(
-        f"The image {reference} runs as user '{name}' but has no such user",
+        f"The image {spec.image} runs as user '{name}' but has no such user",
         "its /etc/passwd does not name it",
         "Check the image's USER instruction, or set the service's user to a number.",
     )
 
 
-def _read_from_image(client: Any, reference: str, path: str) -> str:
-    container = client.create_container_from_config({"Image": reference, "Cmd": ["true"]})["Id"]
+def _passwd(client: Any, spec: ServiceSpec) -> str:
     try:
-        return read_file(client, container, path)
+        if client.inspect_container(spec.container)["Image"] == image_id(client, spec.image):
+            return read_file(client, spec.container, "/etc/passwd")
+    except docker_errors.NotFound:
+        pass  # it is still to be made
+    scratch = f"{spec.container}{SCRATCH_SUFFIX}"
+    remove_if_present(client, scratch)  # left by a run that was killed just here
+    client.create_container_from_config({"Image": spec.image, "Cmd": ["true"]}, scratch)
+    try:
+        return read_file(client, scratch, "/etc/passwd")
     finally:
-        remove_if_present(client, container)
+        remove_if_present(client, scratch)
 
 
 def read_file(client: Any, container: str, path: str) -> str:

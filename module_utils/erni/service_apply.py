@@ -66,7 +66,7 @@ def _owner(client: Any, spec: ServiceSpec, image: ImageFacts | None) -> tuple[in
     numeric = spec.user.partition(":")[0].isdigit()
     if not owns_something or (image is None and not numeric):
         return -1, -1
-    return engine.user_ids(client, spec.image, spec.user)
+    return engine.user_ids(client, spec)
 
 
 def _with_owner(spec: ServiceSpec, uid: int, gid: int) -> ServiceSpec:
@@ -165,14 +165,14 @@ class Transition:
         self.own_volume(volume)
 
     def own_volume(self, volume: str) -> None:
-        uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+        uid, gid = engine.user_ids(self.client, self.spec)
         mountpoint = self.client.inspect_volume(volume)["Mountpoint"]
         if os.path.isdir(mountpoint):  # not where the engine runs elsewhere (DOCKER_HOST)
             os.chown(mountpoint, uid, gid)
 
     def make_folder(self, path: str) -> None:
         folder = next(folder for folder in self.spec.folders if folder.path == path)
-        owner = engine.user_ids(self.client, self.spec.image, self.spec.user) if folder.owned else (-1, -1)
+        owner = engine.user_ids(self.client, self.spec) if folder.owned else (-1, -1)
         ensure_folder(path, folder.mode, *owner)
 
     def validate(self, _container: str) -> None:
@@ -183,7 +183,9 @@ class Transition:
         try:
             self._write_candidate(config_root, candidate)
             code, output = engine.run_once(
-                self.client, self._validation_config(config_root, candidate), f"{self.spec.container}-validate"
+                self.client,
+                self._validation_config(config_root, candidate),
+                f"{self.spec.container}{engine.VALIDATION_SUFFIX}",
             )
         finally:
             shutil.rmtree(candidate, ignore_errors=True)
@@ -197,7 +199,7 @@ class Transition:
     def write_file(self, path: str) -> None:
         desired = next(entry.file for entry in self.spec.files if entry.file.path == path)
         if desired.uid == -1:  # the image came only now: its user was unknown when the plan was made
-            uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+            uid, gid = engine.user_ids(self.client, self.spec)
             desired = replaced_dataclass(desired, uid=uid, gid=gid)
         before = observe_file(path)
         self.previous_files[path] = _as_it_was(path, before) if before else None
@@ -329,7 +331,7 @@ class Transition:
     def _write_candidate(self, config_root: str, candidate: str) -> None:
         if os.path.isdir(config_root):
             shutil.copytree(config_root, candidate, symlinks=True)
-        uid, gid = engine.user_ids(self.client, self.spec.image, self.spec.user)
+        uid, gid = engine.user_ids(self.client, self.spec)
         for entry in self.spec.files:
             path = entry.file.path.replace(config_root, candidate, 1)
             ensure_folder(os.path.dirname(path), 0o700, uid, gid)

@@ -6,6 +6,7 @@ and a container is only replaced by one that could be created.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,20 +183,17 @@ def needs_gate(plan: Plan, state: ServiceState) -> bool:
     return plan.changed or state.container is None or state.container.health not in SETTLED_HEALTH
 
 
-def plan_state(
-    name: str, container: ContainerState | None, wanted: str, leftover: ContainerState | None = None
-) -> Plan:
+def plan_state(name: str, container: ContainerState | None, wanted: str, leftovers: Sequence[str] = ()) -> Plan:
     """For the verbs start, stop, restart and destroy of the container ``name``.
 
     :param wanted: ``started``, ``stopped``, ``restarted`` or ``absent``.
-    :param leftover: the container that an interrupted replacement has set aside; it goes with the other one.
+    :param leftovers: names of containers that an interrupted run has left beside it; they go with it.
     """
     plan = Plan()
     if wanted == "absent":
-        for existing, title in ((container, name), (leftover, f"{name}-replaced")):
-            if existing is not None:
-                plan.differences.append(Difference(title, "present", None))
-                plan.add("remove", title, f"{title} is removed")
+        for title in [name] * (container is not None) + list(leftovers):
+            plan.differences.append(Difference(title, "present", None))
+            plan.add("remove", title, f"{title} is removed")
     elif container is None:
         return plan
     elif wanted == "started" and not container.running:

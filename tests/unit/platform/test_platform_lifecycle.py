@@ -196,7 +196,7 @@ def test_a_container_has_its_own_time_to_stop_before_it_is_killed(given: int | N
 
 def test_volumes_go_after_every_container_that_uses_them() -> None:
     client = Engine(**{"web": True, "web-replaced": False})
-    plan = plan_state("erni-web", state(), "absent", state(running=False))
+    plan = plan_state("erni-web", state(), "absent", ["erni-web-replaced"])
     plan.add("remove_volume", "erni-web-data", "")
     apply_lifecycle(client, plan)
     assert client.told == [
