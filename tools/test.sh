@@ -46,9 +46,13 @@ need_engine() {
         --extra-vars "ansible_python_interpreter=$python" --module-name docker_engine --args 'packages=mmdebstrap' >/dev/null
 }
 
-# Build what the tests run, by the same action and names that `make up` uses.
-need_images() {
+build_images() {
     ansible-playbook tests/images.yml --inventory localhost, --extra-vars "ansible_python_interpreter=$python"
+}
+
+# What the tests run, by the same action and names that `make up` uses.
+need_images() {
+    build_images
     ERNI_TEST_IMAGES=$(<.run/test-images.json)
     export ERNI_TEST_IMAGES
 }
@@ -129,7 +133,8 @@ bench() {
     for benchmark in benchmarks/bench_*.py; do "$python" "$benchmark"; done
 }
 
-trap stop_engine EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; stop_engine' EXIT
+mkdir -p .run
 case $part in
     lint) lint ;;
     unit) unit ;;
@@ -138,8 +143,15 @@ case $part in
     e2e) e2e ;;
     bench) bench ;;
     all)
+        need_engine
+        # Images come over the network while linters and unit tests use the processor.
+        build_images >.run/test-images.log 2>&1 &
         lint
         unit
+        wait $! || {
+            cat .run/test-images.log >&2
+            exit 1
+        }
         integration
         molecule_scenarios
         e2e

@@ -11,11 +11,9 @@ from e2e_platform import NAME, Platform
 # A phase, and how many seconds after it began.
 MOMENTS = [
     ("Networks, folders and images are in place", 0.5),
-    ("PostgreSQL serves", 0.5),
-    ("PostgreSQL serves", 1.5),
+    ("PostgreSQL serves", 1.0),
     ("Redis serves", 0.8),
     ("The backend serves", 1.0),
-    ("The frontend serves", 0.8),
     ("Nginx serves", 1.0),
 ]
 
