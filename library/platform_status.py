@@ -48,6 +48,8 @@ from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.status import Question, ServiceStatus, as_json, as_table, observe_status
 
+AWAITING = ("starting", "unhealthy")
+
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "services": {"type": "list", "elements": "str", "required": True},
@@ -62,12 +64,15 @@ ARGUMENT_SPEC = {
 
 
 def settled(client: object, params: dict[str, Any]) -> list[ServiceStatus]:
-    """The status once no container waits for its first health check any more, or the time is over."""
+    """The status once no container waits for the engine's next look at it any more, or the time is over.
+
+    One that has just been let go on, or has just recovered, is unhealthy to the engine until then.
+    """
     question = Question(params["version_commands"], params["usage"])
     deadline = time.monotonic() + params["settle"]
     while True:
         statuses = observe_status(client, params["platform"], params["services"], question)
-        if time.monotonic() >= deadline or all(status.health != "starting" for status in statuses):
+        if time.monotonic() >= deadline or all(status.health not in AWAITING for status in statuses):
             return statuses
         time.sleep(0.5)
 
