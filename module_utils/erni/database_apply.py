@@ -90,10 +90,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def exists(connected: Any, database: str) -> bool:
-    return bool(_rows(connected, "select 1 from pg_database where datname = %s", database))
-
-
 def observe_cluster(connected: Any, spec: DatabaseSpec) -> DatabaseState:
     """Roles and database, as seen from the maintenance database."""
     names = [spec.owner, *(login.name for login in spec.logins)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -337,13 +336,3 @@ def read_file(client: Any, container: str, path: str) -> str:
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
         member = archive.extractfile(archive.getmembers()[0])
         return member.read().decode(errors="replace") if member else ""
-
-
-def wait_until(condition: Any, timeout: float, poll: float = 0.2) -> bool:
-    """Poll until the condition holds; False when the time is over."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(poll)
-    return True
