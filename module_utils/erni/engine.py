@@ -22,12 +22,12 @@ except ImportError:  # said as a sentence by connect()
     class docker_errors:  # type: ignore[no-redef]  # noqa: N801 (stands in for the SDK's module of that name)
         """So that ``except`` clauses can be evaluated; nothing raises these without the SDK but AbsentEngine."""
 
-        class DockerException(Exception): ...  # noqa: N818
+        class DockerException(Exception): ...  # noqa: N818 (likewise)
 
         class APIError(DockerException):
             explanation = ""
 
-        class NotFound(APIError): ...  # noqa: N818
+        class NotFound(APIError): ...  # noqa: N818 (likewise)
 
         class ImageNotFound(NotFound): ...
 

@@ -36,6 +36,7 @@ def _create(client: Any, network: Network, labels: dict[str, str]) -> None:
             driver=network.driver,
             ipam={"Driver": "default", "Config": [pool]},
             internal=network.internal,
+            options={"encrypted": ""} if network.encrypted else None,
             attachable=True if network.driver == "overlay" else None,
             check_duplicate=True,
             labels=labels,

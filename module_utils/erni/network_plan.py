@@ -18,6 +18,7 @@ class Network:
     subnet: str
     dynamic_range: str
     internal: bool
+    encrypted: bool = False  # IPsec between the hosts of an overlay network
 
     def properties(self) -> dict[str, Any]:
         return {
@@ -25,11 +26,13 @@ class Network:
             "subnet": self.subnet,
             "dynamic_range": self.dynamic_range,
             "internal": self.internal,
+            "encrypted": self.encrypted,
         }
 
 
 def network_from_params(params: Mapping[str, Any]) -> Network:
-    return Network(params["name"], params["driver"], params["subnet"], params["dynamic_range"], params["internal"])
+    """``params``: an element of platform_base's ``networks``."""
+    return Network(**params)
 
 
 def observed_network(inspected: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def observed_network(inspected: Mapping[str, Any]) -> dict[str, Any]:
         "subnet": address_pool.get("Subnet", ""),
         "dynamic_range": address_pool.get("IPRange", ""),
         "internal": inspected["Internal"],
+        "encrypted": "encrypted" in (inspected["Options"] or {}),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import e2e_web
 import pytest
-from e2e_platform import ENV, NAME, ROOT, Platform
+from e2e_platform import ENV, NAME, ROOT, SCRATCH, Platform
 
 LOCK_FOLDER = Path("/run/lock")
 
@@ -45,6 +45,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             prepared.sweep()
             for path in (*LOCK_FOLDER.glob(f"erni-{ENV}*.lock"), LOCK_FOLDER / f"erni-host-{NAME}.lock"):
                 path.unlink(missing_ok=True)
+            SCRATCH.rmdir()
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ MAKE_OPTIONS = (
     *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
 )
 TIMEOUT = 240.0
+# A killed module cannot remove its temporary files: they stay where the sweep finds them.
+SCRATCH = Path("/tmp/erni-e2e")
 
 VARIABLES: dict[str, Any] = {
     "erni_env": ENV,
@@ -145,7 +147,7 @@ def environment(token: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in (*MAKE_VARIABLES, *MAKE_OPTIONS) and not name.startswith("ERNI_")
     }
-    return {**outer, MARK: token}
+    return {**outer, MARK: token, "TMPDIR": str(SCRATCH)}
 
 
 def marked_processes(token: str = "") -> list[int]:
@@ -318,7 +320,9 @@ class Platform:
             network.remove()
         for volume in self.engine.volumes.list(filters={"name": NAME}):
             volume.remove(force=True)
-        shutil.rmtree(PLATFORM_ROOT, ignore_errors=True)
+        for folder in (PLATFORM_ROOT, SCRATCH):
+            shutil.rmtree(folder, ignore_errors=True)
+        SCRATCH.mkdir(mode=0o700)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

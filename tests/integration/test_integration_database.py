@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,10 @@ def server(client: Any, image_of: Callable[[str], str]) -> Iterator[Server]:
         try:
             client.start(name)
             ready = ("pg_isready", "--quiet", "--host=/var/run/postgresql")
-            assert engine.wait_until(lambda: engine.run_inside(client, name, ready)[0] == 0, 60), client.logs(name)
+            deadline = time.monotonic() + 60
+            while engine.run_inside(client, name, ready)[0] != 0:
+                assert time.monotonic() < deadline, client.logs(name)
+                time.sleep(0.2)
             yield Server(folder, password)
         finally:
             client.remove_container(name, force=True, v=True)

@@ -16,7 +16,12 @@ DATA = Network("erni-data", "bridge", "172.30.11.0/24", "", internal=True)
 def answer(network: Network) -> dict[str, Any]:
     """``GET /networks/{id}`` of a network that was created as wanted."""
     pool = {"Subnet": network.subnet} | ({"IPRange": network.dynamic_range} if network.dynamic_range else {})
-    return {"Driver": network.driver, "Internal": network.internal, "IPAM": {"Driver": "default", "Config": [pool]}}
+    return {
+        "Driver": network.driver,
+        "Internal": network.internal,
+        "IPAM": {"Driver": "default", "Config": [pool]},
+        "Options": {"encrypted": ""} if network.encrypted else None,
+    }
 
 
 def test_networks_that_are_right_are_left_alone() -> None:
@@ -37,6 +42,7 @@ def test_a_missing_network_is_created_and_the_other_is_not_touched() -> None:
         ({"subnet": "10.0.0.0/24"}, "subnet"),
         ({"dynamic_range": ""}, "dynamic_range"),
         ({"internal": True}, "internal"),
+        ({"encrypted": True}, "encrypted"),
         ({"internal": True, "subnet": "10.0.0.0/24"}, "internal, subnet"),
     ],
 )
@@ -51,13 +57,13 @@ def test_networks_of_others_are_not_ours_to_judge() -> None:
 
 @pytest.mark.parametrize("config", [None, []])
 def test_a_network_without_an_address_pool_can_be_read(config: list[Any] | None) -> None:
-    seen = observed_network({"Driver": "null", "Internal": False, "IPAM": {"Config": config}})
-    assert seen == {"driver": "null", "subnet": "", "dynamic_range": "", "internal": False}
+    seen = observed_network({"Driver": "null", "Internal": False, "IPAM": {"Config": config}, "Options": {}})
+    assert seen == {"driver": "null", "subnet": "", "dynamic_range": "", "internal": False, "encrypted": False}
 
 
 def test_a_network_is_built_from_the_modules_option() -> None:
-    params = {"name": "n", "driver": "overlay", "subnet": "s", "dynamic_range": "d", "internal": True}
-    assert network_from_params(params) == Network("n", "overlay", "s", "d", internal=True)
+    params = {"name": "n", "driver": "overlay", "subnet": "s", "dynamic_range": "d", "internal": True, "encrypted": True}
+    assert network_from_params(params) == Network("n", "overlay", "s", "d", internal=True, encrypted=True)
 
 
 class Engine:
@@ -79,7 +85,8 @@ class Engine:
         self.told.append(("remove", name))
 
     def create_network(self, name: str, **options: Any) -> None:
-        self.told.append(("create", name, options["ipam"]["Config"], options["internal"], options["labels"]))
+        told = ("ipam", "internal", "options", "labels")
+        self.told.append(("create", name, *(options[option] for option in told)))
 
 
 def test_only_the_platforms_networks_are_inspected() -> None:
@@ -96,5 +103,13 @@ def test_before_a_network_is_made_anew_its_containers_leave_it() -> None:
         ("disconnect", "c1", "erni-edge", True),
         ("disconnect", "c2", "erni-edge", True),
         ("remove", "erni-edge"),
-        ("create", "erni-edge", [pool], False, {"ch.erni.platform": "erni"}),
+        ("create", "erni-edge", {"Driver": "default", "Config": [pool]}, False, None, {"ch.erni.platform": "erni"}),
     ]
+
+
+def test_an_encrypted_overlay_is_asked_for_and_recognised() -> None:
+    overlay = replace(EDGE, driver="overlay", encrypted=True)
+    engine = Engine({})
+    apply_networks(engine, plan_networks([overlay], {}), [overlay], {})
+    assert engine.told[0][4] == {"encrypted": ""}
+    assert observed_network(answer(overlay)) == overlay.properties()

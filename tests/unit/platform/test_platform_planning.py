@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.findings import Finding, as_dicts, errors
+from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.planning import Difference, Plan, compare
 
 
@@ -89,7 +89,7 @@ def test_an_error_is_a_sentence_with_its_reason_and_remedy(parts: tuple[str, str
     assert (error.what, error.why, error.remedy) == parts
 
 
-def test_warnings_do_not_stop_a_run_and_errors_do() -> None:
-    warning, error = Finding("a", "b", "c", "warning"), Finding("d", "e", "f")
-    assert errors([warning, error]) == [error]
-    assert as_dicts([warning]) == [{"what": "a", "why": "b", "remedy": "c", "severity": "warning"}]
+def test_a_finding_is_an_error_unless_it_says_otherwise() -> None:
+    told = as_dicts([Finding("a", "b", "c", "warning"), Finding("d", "e", "f")])
+    assert told[0] == {"what": "a", "why": "b", "remedy": "c", "severity": "warning"}
+    assert told[1]["severity"] == "error"

@@ -64,4 +64,4 @@ def test_values_survive_the_way_to_ansible(value: Any) -> None:
         pass
 
     Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
-    assert yaml.load(as_unsafe_yaml({"x": value, "y": "z"}), Loader=Loader) == {"x": value, "y": "z"}  # noqa: S506
+    assert yaml.load(as_unsafe_yaml({"x": value, "y": "z"}), Loader=Loader) == {"x": value, "y": "z"}  # noqa: S506 (a SafeLoader)
