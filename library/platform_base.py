@@ -24,7 +24,7 @@ options:
       subnet: {description: "Address range in CIDR notation.", type: str, required: true}
       dynamic_range: {description: "Part of it that the engine assigns from.", type: str, default: ""}
       internal: {description: "No way out.", type: bool, default: false}
-      encrypted: {description: "C(overlay): what passes between hosts is encrypted (IPsec).", type: bool, default: false}
+      encrypted: {description: "C(overlay): IPsec between the hosts.", type: bool, default: false}
   folders:
     description: Folders on the host.
     type: list

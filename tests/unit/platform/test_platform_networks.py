@@ -62,7 +62,14 @@ def test_a_network_without_an_address_pool_can_be_read(config: list[Any] | None)
 
 
 def test_a_network_is_built_from_the_modules_option() -> None:
-    params = {"name": "n", "driver": "overlay", "subnet": "s", "dynamic_range": "d", "internal": True, "encrypted": True}
+    params = {
+        "name": "n",
+        "driver": "overlay",
+        "subnet": "s",
+        "dynamic_range": "d",
+        "internal": True,
+        "encrypted": True,
+    }
     assert network_from_params(params) == Network("n", "overlay", "s", "d", internal=True, encrypted=True)
 
 
