@@ -8,10 +8,10 @@ ENV ?= local
 INVENTORIES ?= inventories
 
 # Values reach tools/run.py through the environment, never through shell text: spaces, quotes and dollars stay as they were typed.
-OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY CHECK DIFF V ARGS LOCK_WAIT SCENARIO
+OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB CHECK DIFF V ARGS LOCK_WAIT SCENARIO
 $(foreach option,$(OPTIONS),$(eval export ERNI_$(option) = $$(value $(option))))
 
-OPERATIONS := up preflight verify status start stop restart logs psql redis-cli destroy secrets
+OPERATIONS := up preflight verify deploy rollback releases maintenance status start stop restart logs psql redis-cli destroy secrets
 TESTS := test test-lint test-unit test-integration test-molecule test-e2e
 
 .PHONY: help environment bench clean $(OPERATIONS) $(TESTS)
@@ -22,6 +22,12 @@ help: ## This list
 up: ## Make the environment what it should be; changes nothing when it is already
 preflight: ## Check everything that could stop `up`, before anything is touched
 verify: ## Prove that the platform works for a user
+
+##@ Releases (REASON='why' goes into the journal)
+deploy: ## Switch to RELEASE=<branch, tag or commit> or backend=<image>,frontend=<image>; without it to the inventory's
+rollback: ## Go back to the last good release, or to TO=<id>; RESTORE_DB=1 restores the database of that time
+releases: ## What was deployed, and what can be rolled back to (FORMAT=json)
+maintenance: ## STATE=on shows users the maintenance page, STATE=off ends it
 
 ##@ Every day (SERVICE=backend for one of them)
 status: ## Container, health, uptime, restarts, image, CPU and memory of each service (FORMAT=json)

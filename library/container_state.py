@@ -47,6 +47,7 @@ from ansible.module_utils.erni.host_lock import host_lock
 from ansible.module_utils.erni.lifecycle import apply_lifecycle, read_log, require_existing, wait_healthy
 from ansible.module_utils.erni.planning import Difference
 from ansible.module_utils.erni.service_plan import plan_state
+from ansible.module_utils.erni.slots import names_beside
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
@@ -88,10 +89,10 @@ def change(module: AnsibleModule, container: str) -> None:
         observed = engine.observe_container(client, container, networks)
         if params["state"] in ("started", "restarted"):
             require_existing(container, observed)
-        suffixes = (engine.REPLACED_SUFFIX, engine.SCRATCH_SUFFIX, engine.VALIDATION_SUFFIX)
-        beside = [f"{container}{suffix}" for suffix in suffixes]
-        leftovers = [name for name in beside if engine.observe_container(client, name, networks)]
-        plan = plan_state(container, observed, params["state"], leftovers)
+        names = [f"{container}{suffix}" for suffix in engine.SUFFIXES] + names_beside(container)
+        looked_at = {name: engine.observe_container(client, name, networks) for name in names}
+        beside = {name: state for name, state in looked_at.items() if state is not None}
+        plan = plan_state(container, observed, params["state"], beside)
         existing = {volume["Name"] for volume in client.volumes()["Volumes"] or []}
         for volume in [name for name in params["volumes"] if name in existing]:
             plan.differences.append(Difference(f"volume {volume}", "present", None))

@@ -48,6 +48,10 @@ options:
         description: Whether the value comes from elsewhere. A placeholder is written unless O(autogenerate) is set.
         type: bool
         default: false
+      optional:
+        description: Whether it may be missing. It is never created then.
+        type: bool
+        default: false
       must_differ_from:
         description: Name of a secret that must have another value.
         type: str
@@ -133,6 +137,7 @@ SPEC_OPTIONS: dict[str, dict[str, Any]] = {
     "min_length": {"type": "int", "default": 16},
     "generate_length": {"type": "int", "default": 32},
     "supplied_by_operator": {"type": "bool", "default": False},
+    "optional": {"type": "bool", "default": False},
     "must_differ_from": {"type": "str"},
 }
 

@@ -18,7 +18,7 @@ from erni_cli.options import Options
 from erni_cli.process import run_to_its_end
 from erni_cli.programs import child_environment, executable
 
-CHANGING_VERBS = {"up", "start", "stop", "restart", "destroy", "secrets"}
+CHANGING_VERBS = {"up", "deploy", "rollback", "maintenance", "start", "stop", "restart", "destroy", "secrets"}
 REFUSED, LOCKED, INTERRUPTED = 2, 3, 130
 TELLING_SECONDS = 30
 
@@ -48,6 +48,7 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
     if not playbook(verb).exists():
         raise PlatformError(f"There is no verb '{verb}'", remedy="Run `make help` to see them.")
     check_service(environment, wanted.service)
+    wanted.check_verb(verb)
     who = operator()
     with ExitStack() as held:
         inherited = []

@@ -37,7 +37,7 @@ __all__ = ["docker_errors"]  # named for type checkers: other adapters catch the
 ENGINE_TIMEOUT = 180
 LOG_EXCERPT_LINES = 15
 # Beside a service: what is set aside while its successor proves itself, read from, and run to check a configuration.
-REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
+SUFFIXES = REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
 
 
 class AbsentEngine:
@@ -46,7 +46,10 @@ class AbsentEngine:
     def networks(self) -> list[dict[str, Any]]:
         return []
 
-    def containers(self) -> list[dict[str, Any]]:
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def images(self, **_: Any) -> list[dict[str, Any]]:
         return []
 
     def volumes(self) -> dict[str, Any]:

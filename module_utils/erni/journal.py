@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from .files import File, ensure_folder, sync_folder, write_atomically
 
@@ -25,14 +28,22 @@ class Run:
 
 
 def append_line(path: str, run: Run) -> None:
-    """One durable write in append mode: two runs never mix their lines, and a cut one spoils no other."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    append_record(path, asdict(run), 0o640)
+
+
+def append_record(path: str, record: Mapping[str, Any], mode: int) -> None:
+    """One durable write in append mode: two runs never mix their lines, and a cut one spoils no other.
+
+    :raises OSError: when the line did not reach the disk as a whole; a reader skips what did.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # a line that another run is just writing is not a cut one
         size = os.fstat(descriptor).st_size
         cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        line = json.dumps(asdict(run), sort_keys=True) + "\n"
-        os.write(descriptor, ("\n" * cut_off + line).encode())
+        line = ("\n" * cut_off + json.dumps(record, sort_keys=True) + "\n").encode()
+        if os.write(descriptor, line) != len(line):  # a full disk takes what still fits, without an error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -36,6 +36,7 @@ class SecretSpec:
     min_length: int = 16
     generate_length: int = 32
     supplied_by_operator: bool = False
+    optional: bool = False
     must_differ_from: str | None = None
 
     @classmethod
@@ -62,9 +63,9 @@ class Plan:
 
 
 def plan(specs: Iterable[SecretSpec], existing: Iterable[str], autogenerate: bool) -> Plan:
-    """What is missing. A secret that exists is never touched, whatever its value."""
+    """What is missing. A secret that exists is never touched, whatever its value; an optional one is never made."""
     there = set(existing)
-    missing = [spec for spec in specs if spec.name not in there]
+    missing = [spec for spec in specs if spec.name not in there and not spec.optional]
     asks = [spec for spec in missing if spec.supplied_by_operator and not autogenerate]
     return Plan([spec for spec in missing if spec not in asks], asks)
 
@@ -91,6 +92,8 @@ def findings(
     found: list[Finding] = []
     remedy = f"Set it with `ansible-vault edit {vault_file}`."
     for spec in specs:
+        if spec.optional and not values.get(spec.name):
+            continue
         if spec.name not in values:
             found.append(
                 Finding(f"The secret {spec.name} is missing", f"{vault_file} does not have it", "Run `make secrets`.")

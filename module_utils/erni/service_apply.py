@@ -146,8 +146,7 @@ class Transition:
         :raises PlatformError: after what could be undone has been undone.
         """
         try:
-            for action in plan.actions:
-                getattr(self, action.kind)(action.subject)
+            self.apply(plan)
             if needs_gate(plan, self.state):
                 self.pass_gate()
         except PlatformError as error:
@@ -156,6 +155,11 @@ class Transition:
             failure = PlatformError(f"{self.spec.container} could not be brought up", _explained(error))
             raise self._undone(failure) from error
         self._settle()
+
+    def apply(self, plan: Plan) -> None:
+        """The plan's actions alone: no gate, and nothing is undone."""
+        for action in plan.actions:
+            getattr(self, action.kind)(action.subject)
 
     # One method per action kind, in the order of the plan.
 
@@ -256,12 +260,14 @@ class Transition:
     def pass_gate(self) -> None:
         """``passes`` successes in a row; a container that exits or keeps restarting fails at once."""
         gate, container = self.spec.gate, self.spec.container
-        restarts = self._restart_count()
+        restarts, unhealthy_before = self._restart_count(), self._is_unhealthy()
         deadline = time.monotonic() + gate.timeout
         in_a_row, last_output = 0, ""
         while in_a_row < gate.passes:
             if not engine.is_running(self.client, container) or self._restart_count() > restarts:
                 raise PlatformError(f"{container} does not stay up", self._last_words())
+            if self._is_unhealthy() and not unhealthy_before:
+                raise PlatformError(f"{container} has become unhealthy", self._last_words())
             if time.monotonic() > deadline:
                 raise PlatformError(
                     f"{container} runs but did not pass its gate within {gate.timeout} s",
@@ -281,6 +287,10 @@ class Transition:
 
     def _restart_count(self) -> int:
         return int(self.client.inspect_container(self.spec.container)["RestartCount"])
+
+    def _is_unhealthy(self) -> bool:
+        health = self.client.inspect_container(self.spec.container)["State"].get("Health") or {}
+        return bool(health.get("Status") == "unhealthy")
 
     def _last_words(self) -> str:
         excerpt = engine.log_excerpt(self.client, self.spec.container, self.spec.secret_values)

@@ -6,7 +6,7 @@ and a container is only replaced by one that could be created.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,25 +183,30 @@ def needs_gate(plan: Plan, state: ServiceState) -> bool:
     return plan.changed or state.container is None or state.container.health not in SETTLED_HEALTH
 
 
-def plan_state(name: str, container: ContainerState | None, wanted: str, leftovers: Sequence[str] = ()) -> Plan:
+def plan_state(
+    name: str, container: ContainerState | None, wanted: str, beside: Mapping[str, ContainerState] | None = None
+) -> Plan:
     """For the verbs start, stop, restart and destroy of the container ``name``.
 
     :param wanted: ``started``, ``stopped``, ``restarted`` or ``absent``.
-    :param leftovers: names of containers that an interrupted run has left beside it; they go with it.
+    :param beside: further containers of the service: of the slot that does not serve, or left by an interrupted run.
+        They stop and go with it; what starts is the one that serves.
     """
-    plan = Plan()
+    plan, others = Plan(), beside or {}
     if wanted == "absent":
-        for title in [name] * (container is not None) + list(leftovers):
+        for title in [name] * (container is not None) + list(others):
             plan.differences.append(Difference(title, "present", None))
             plan.add("remove", title, f"{title} is removed")
+    elif wanted == "stopped":
+        for title, state in (({name: container} if container else {}) | dict(others)).items():
+            if state.running:
+                plan.add("stop", title, f"{title} is stopped")
     elif container is None:
         return plan
     elif wanted == "started" and not container.running:
         plan.add("start", name, f"{name} is started")
     elif wanted == "started" and container.paused:
         plan.add("unpause", name, f"{name} goes on after a pause")
-    elif wanted == "stopped" and container.running:
-        plan.add("stop", name, f"{name} is stopped")
     elif wanted == "restarted":
         plan.add("restart" if container.running else "start", name, f"{name} is restarted")
     return plan

@@ -31,9 +31,12 @@ def size_in_bytes(text: str) -> int:
 
 @dataclass(frozen=True)
 class NetworkAttachment:
+    """``addresses`` gives a fixed address per slot, for a service that has slots."""
+
     name: str
     address: str
     aliases: tuple[str, ...]
+    addresses: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,10 @@ def from_params(platform: str, params: Mapping[str, Any]) -> ServiceSpec:
         environment=_strings(params["environment"]),
         secret_environment=_strings(params["secret_environment"]),
         labels=labels | {f"{LABEL_PREFIX}{k}": str(v) for k, v in params["labels"].items()},
-        networks=tuple(NetworkAttachment(n["name"], n["address"], tuple(n["aliases"])) for n in params["networks"]),
+        networks=tuple(
+            NetworkAttachment(n["name"], n["address"], tuple(n["aliases"]), _strings(n["addresses"]))
+            for n in params["networks"]
+        ),
         ports={f"{p['container']}/tcp": f"{p['address']}:{p['host']}" for p in params["ports"]},
         mounts=_mounts(params),
         tmpfs=_strings(params["tmpfs"]),

@@ -36,6 +36,7 @@ OWN_PREFIXES = (
     "erni_",
     "trusted_",
 )
+APPLICATION = ("backend", "frontend")
 
 
 class ActionModule(ActionBase):
@@ -150,18 +151,22 @@ class ActionModule(ActionBase):
         if self._value("platform_registry_username") and not self._value("platform_registry_password"):
             remedy = "Put registry_password into the environment's vault (ansible-vault edit)."
             return [Finding("The registry's password is missing", "platform_registry_username is set", remedy)]
-        if self._value("platform_image_source") != "registry":
-            built = [service for service, reference in given.items() if not reference]
-            return [finding for service in built for finding in self._check_source(service)]
-        return [
+        unnamed = [service for service, reference in given.items() if not reference]
+        built = [service for service in unnamed if self._is_built(service)]
+        return [finding for service in built for finding in self._check_source(service)] + [
             Finding(
                 f"The service {service} has no image",
                 f"platform_image_source is registry and {service}_image is empty",
                 f"Set {service}_image to a reference, by digest where it matters.",
             )
-            for service, reference in given.items()
-            if not reference
+            for service in unnamed
+            if service not in built
         ]
+
+    def _is_built(self, service: str) -> bool:
+        """A release from a repository is built wherever the other images come from."""
+        from_git = bool(self._templar.available_variables.get("release_commit")) and service in APPLICATION
+        return from_git or self._value("platform_image_source") != "registry"
 
     def _check_source(self, service: str) -> list[Finding]:
         context = os.path.join(self._value("platform_source_root"), self._value("platform_images")[service]["context"])

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENV = "e2e"
 NAME = "erni-e2e"  # prefix of containers, networks and volumes
 PLATFORM_ROOT = Path("/var/lib/erni-e2e")
+LIVE_FOLDER = PLATFORM_ROOT / "services" / "nginx" / "live"
 SERVICES = ("postgres", "redis", "backend", "frontend", "nginx")
 HTTP_PORT, HTTPS_PORT = 18080, 18443
 PUBLIC_URL = f"https://localhost:{HTTPS_PORT}"
@@ -34,6 +35,7 @@ MARK = "ERNI_E2E_RUN"
 MAKE_VARIABLES = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 MAKE_OPTIONS = (
     *("ENV", "INVENTORIES", "SERVICE", "TAIL", "FOLLOW", "GREP", "VOLUMES", "CONFIRM", "FORMAT", "QUERY"),
+    *("RELEASE", "TO", "REASON", "STATE", "RESTORE_DB"),
     *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
 )
 TIMEOUT = 240.0
@@ -50,6 +52,8 @@ VARIABLES: dict[str, Any] = {
     "nginx_https_port": HTTPS_PORT,
     # Built into the pages: with local's value the image is local's, and is not built a second time.
     "frontend_public_api_url": "https://localhost:8443/api",
+    "release_bake_seconds": 1,
+    "release_drain_seconds": 12,
     "backend_rate_limits": {"minute": 6000, "hour": 60000, "day": 600000},
 }
 
@@ -258,6 +262,10 @@ class Platform:
             for c in self.containers()
         }
 
+    def serving(self) -> dict[str, Identity]:
+        """Those of the containers that serve; what waits in the other slot may come and go."""
+        return {name: identity for name, identity in self.identities().items() if name in SERVICES}
+
     def network(self, kind: str) -> Any:
         return self.engine.networks.get(f"{NAME}-{kind}")
 
@@ -286,10 +294,22 @@ class Platform:
         return int(self.sql(f"select count(*) from messages where conversation_id = '{UUID(conversation)}'"))  # noqa: S608
 
     def is_well(self) -> bool:
-        """Every service runs and has been found healthy."""
+        """Every service runs and has been found healthy; what waits in the other slot does not count."""
         states = {str(c.name): c.attrs["State"] for c in self.containers()}
-        wanted = {f"{NAME}-{service}" for service in SERVICES}
-        return set(states) == wanted and all(s.get("Health", {}).get("Status") == "healthy" for s in states.values())
+        serving = [states.get(f"{NAME}-{service}", {}) for service in SERVICES]
+        return all(state.get("Health", {}).get("Status") == "healthy" for state in serving)
+
+    def slot(self) -> str:
+        return "green" if (LIVE_FOLDER / "green").exists() else "blue"
+
+    def release(self, service: str = "backend") -> str:
+        """The release whose container has the service's canonical name."""
+        return str(self.container(service).labels["ch.erni.release"])
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The journal of the transitions between releases."""
+        path = PLATFORM_ROOT / "releases" / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def files(self) -> dict[str, tuple[Any, ...]]:
         """Every file of the platform but the history of runs, with what a rewrite would change."""

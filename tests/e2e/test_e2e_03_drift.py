@@ -74,8 +74,8 @@ DRIFTS = [
     Drift(
         "a container made by hand",
         lambda p: recreate_with_other_configuration(p, "frontend"),
-        frozenset({"frontend"}),
-        f"{NAME}-frontend is replaced",
+        frozenset({"backend", "frontend"}),
+        "starts in slot",
     ),
     Drift(
         "a network left",

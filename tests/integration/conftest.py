@@ -18,6 +18,8 @@ ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 sys.path.insert(0, str(ROOT / "library"))
 
 from ansible.module_utils.erni import engine  # noqa: E402 (its path is set above)
+from ansible.module_utils.erni.database_plan import DatabaseSpec  # noqa: E402 (likewise)
+from postgres_server import Server, database_of_its_own, running_server  # noqa: E402 (likewise)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,3 +50,17 @@ def image_of(client: Any) -> Callable[[str], str]:
         return str(built[-1]["RepoTags"][0])
 
     return reference
+
+
+@pytest.fixture(scope="session")
+def server(client: Any, image_of: Callable[[str], str]) -> Iterator[Server]:
+    """A PostgreSQL server that the tests share; each has a database of its own there."""
+    with running_server(client, image_of("postgres")) as running:
+        yield running
+
+
+@pytest.fixture
+def spec(server: Server) -> Iterator[DatabaseSpec]:
+    """A database and roles that no other test has, still to be made."""
+    with database_of_its_own(server) as made:
+        yield made

@@ -3,108 +3,21 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
-from ansible.module_utils.erni import database_apply, engine, scram
-from ansible.module_utils.erni.database_plan import DatabaseSpec, Login, plan_database, schema_warning
+from ansible.module_utils.erni import database_apply
+from ansible.module_utils.erni.database_plan import DatabaseSpec, Login, schema_warning
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.files import digest
-from ansible.module_utils.erni.planning import Plan
+from postgres_server import SCHEMA, Server
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = (ROOT / "reference_app" / "scripts" / "init_db.sql").read_text()
-ADMIN = "postgres"
 CREATED = [
     *("create_owner", "create_login", "join_owner", "set_role", "set_password"),
     *("create_login", "join_owner", "set_role", "create_database", "create_extension", "create_extension"),
     *("create_ledger", "apply_schema"),
 ]
-
-
-class Server:
-    """A PostgreSQL of its own, reached over its socket as on a host."""
-
-    def __init__(self, folder: str, password: str) -> None:
-        self.folder, self.password = folder, password
-
-    def as_admin(self, database: str = "postgres") -> Any:
-        return database_apply.connection(self.folder, database, ADMIN, self.password)
-
-    def converge(self, spec: DatabaseSpec, schema: str = SCHEMA) -> Plan:
-        """What the module does between reading its arguments and telling its result."""
-        with self.as_admin() as maintenance:
-            state = database_apply.observe_cluster(maintenance, spec)
-            if state.database_owner:
-                with self.as_admin(spec.name) as application:
-                    state = database_apply.observe_database(application, spec, state)
-            plan = plan_database(spec, state, scram.matches)
-            database_apply.DatabaseChange(spec, schema, maintenance, lambda: self.as_admin(spec.name)).run(plan)
-        return plan
-
-    def ask(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        with self.as_admin(database) as connected, connected.cursor() as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
-
-    def log_in(self, database: str, login: Login) -> Any:
-        return psycopg2.connect(host=self.folder, dbname=database, user=login.name, password=login.password)
-
-
-@pytest.fixture(scope="module")
-def server(client: Any, image_of: Callable[[str], str]) -> Iterator[Server]:
-    password = secrets.token_urlsafe(16)
-    name = f"erni-test-{secrets.token_hex(4)}-postgres"
-    with tempfile.TemporaryDirectory(prefix="erni-") as folder:
-        Path(folder).chmod(0o777)
-        host = client.create_host_config(
-            binds={folder: {"bind": "/var/run/postgresql", "mode": "rw"}},
-            tmpfs={"/var/lib/postgresql/data": "uid=999,gid=999"},
-        )
-        arguments = "--auth-host=scram-sha-256 --auth-local=scram-sha-256"
-        client.create_container(
-            image_of("postgres"),
-            command=["postgres", "-c", "shared_preload_libraries=pg_stat_statements", "-c", "fsync=off"],
-            name=name,
-            user="999:999",
-            environment={"POSTGRES_PASSWORD": password, "POSTGRES_INITDB_ARGS": arguments},
-            host_config=host,
-        )
-        try:
-            client.start(name)
-            ready = ("pg_isready", "--quiet", "--host=/var/run/postgresql")
-            deadline = time.monotonic() + 60
-            while engine.run_inside(client, name, ready)[0] != 0:
-                assert time.monotonic() < deadline, client.logs(name)
-                time.sleep(0.2)
-            yield Server(folder, password)
-        finally:
-            client.remove_container(name, force=True, v=True)
-
-
-@pytest.fixture
-def spec(server: Server) -> Iterator[DatabaseSpec]:
-    """A database and roles that no other test has."""
-    token = secrets.token_hex(3)
-    made = DatabaseSpec(
-        name=f"agents_{token}",
-        owner=f"owner_{token}",
-        logins=(Login(f"app_a_{token}", secrets.token_urlsafe(16)), Login(f"app_b_{token}")),
-        extensions=("uuid-ossp", "pg_stat_statements"),
-        schema_name="init_db.sql",
-        schema_digest=digest(SCHEMA),
-    )
-    yield made
-    server.ask("begin read write; alter role postgres reset default_transaction_read_only; commit")
-    server.ask(f'drop database if exists "{made.name}" with (force)')
-    for role in (*(login.name for login in made.logins), made.owner):
-        server.ask(f'drop role if exists "{role}"')
 
 
 def test_a_database_is_made_with_all_that_the_application_needs(server: Server, spec: DatabaseSpec) -> None:

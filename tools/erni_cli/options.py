@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ansible.module_utils.erni import release_source
 
 from .errors import PlatformError
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"", "0", "false", "no", "off"}
 FORMATS = ("text", "json")
+STATES = ("on", "off")
+# Verbs that move traffic refuse an option of one another: whoever mistypes must not get what the default would do.
+RELEASE_VERBS = ("deploy", "rollback", "maintenance")
+BELONGS_TO = {"RELEASE": "deploy", "TO": "rollback", "RESTORE_DB": "rollback", "STATE": "maintenance"}
+_RELEASE_ID = re.compile(r"[0-9a-f]{12}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,11 @@ class Options:
     confirm: str | None = None
     format: str | None = None
     query: str | None = None
+    release: str | None = None
+    to: str | None = None
+    reason: str | None = None
+    state: str | None = None
+    restore_db: bool = False
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -45,6 +59,11 @@ class Options:
             "confirm": self.confirm,
             "erni_format": self.format,
             "erni_query": self.query,
+            "erni_release_wanted": self.release,
+            "erni_rollback_to": self.to,
+            "erni_reason": self.reason,
+            "erni_state": self.state,
+            "erni_restore_db": self.restore_db or None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -53,6 +72,17 @@ class Options:
         if self.verbosity:
             flags.append("-" + "v" * self.verbosity)
         return [*flags, *self.arguments]
+
+    def check_verb(self, verb: str) -> None:
+        """:raises PlatformError: when a verb that moves traffic was given another's option, or lacks its own."""
+        if verb not in RELEASE_VERBS:
+            return
+        given = {"RELEASE": self.release, "TO": self.to, "RESTORE_DB": self.restore_db, "STATE": self.state}
+        for name, owner in BELONGS_TO.items():
+            if given[name] and owner != verb:
+                raise PlatformError(f"{name} is an option of make {owner}, not of make {verb}", remedy="Leave it out.")
+        if verb == "maintenance" and self.state is None:
+            raise PlatformError("make maintenance has to know what is wanted", remedy="Write STATE=on or STATE=off.")
 
 
 def from_environment(variables: Mapping[str, str]) -> Options:
@@ -75,6 +105,11 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         confirm=text("CONFIRM"),
         format=_one_of("FORMAT", text("FORMAT"), FORMATS),
         query=text("QUERY"),
+        release=_release(text("RELEASE")),
+        to=_release_id("TO", text("TO")),
+        reason=_line("REASON", text("REASON")),
+        state=_one_of("STATE", text("STATE"), STATES),
+        restore_db=_flag("RESTORE_DB", text("RESTORE_DB")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -105,6 +140,27 @@ def _number(name: str, value: str | None, largest: int | None = None) -> int | N
 def _one_of(name: str, value: str | None, choices: tuple[str, ...]) -> str | None:
     if value is not None and value not in choices:
         raise PlatformError(f"{name}={value} is unknown", remedy=f"Choose {' or '.join(choices)}.")
+    return value
+
+
+def _release(value: str | None) -> str | None:
+    if value is not None:
+        release_source.parse(value)  # raises what is wrong with it; what it means is for the playbook
+    return value
+
+
+def _release_id(name: str, value: str | None) -> str | None:
+    if value is not None and not _RELEASE_ID.fullmatch(value):
+        raise PlatformError(
+            f"{name}={value} is no release", "its id is 12 hexadecimal digits", "Run `make releases` to see them."
+        )
+    return value
+
+
+def _line(name: str, value: str | None) -> str | None:
+    """A journal's entry and the subject of a mail are one line each."""
+    if value is not None and _CONTROL.search(value):
+        raise PlatformError(f"{name} holds a line break or another control character", remedy="Write it in one line.")
     return value
 
 

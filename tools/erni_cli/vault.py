@@ -12,13 +12,13 @@ from .errors import PlatformError
 
 
 def missing_secrets(environment: Environment) -> list[str]:
-    """Names of the specified secrets that the environment does not have, after proving that the password fits.
+    """Names of the specified secrets that the environment must have and does not, after proving that the password fits.
 
     :raises PlatformError: when the vault file cannot be read.
     """
     specs = group_variable(environment, "erni_secret_specs", [])
     existing = read_secrets(environment)
-    return [spec["name"] for spec in specs if spec["name"] not in existing]
+    return [spec["name"] for spec in specs if spec["name"] not in existing and not spec.get("optional")]
 
 
 def read_secrets(environment: Environment) -> dict[str, Any]:

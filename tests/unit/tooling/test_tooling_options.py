@@ -20,6 +20,11 @@ from erni_cli.options import Options, as_unsafe_yaml, from_environment
         ({"ERNI_ARGS": "--limit 'a b' -t x"}, Options(arguments=("--limit", "a b", "-t", "x"))),
         ({"ERNI_LOCK_WAIT": "0", "ERNI_V": "3"}, Options(lock_wait=0, verbosity=3)),
         ({"ERNI_FORMAT": "json"}, Options(format="json")),
+        ({"ERNI_RELEASE": "main", "ERNI_REASON": "a 'fix'"}, Options(release="main", reason="a 'fix'")),
+        ({"ERNI_RELEASE": "backend=a:1,frontend=b:1"}, Options(release="backend=a:1,frontend=b:1")),
+        ({"ERNI_TO": "0123456789ab", "ERNI_RESTORE_DB": "1"}, Options(to="0123456789ab", restore_db=True)),
+        ({"ERNI_STATE": "on"}, Options(state="on")),
+        ({"ERNI_STATE": "", "ERNI_RESTORE_DB": "0", "ERNI_RELEASE": "", "ERNI_TO": ""}, Options()),
     ],
 )
 def test_what_is_typed_is_understood(variables: dict[str, str], expected: Options) -> None:
@@ -34,6 +39,18 @@ def test_what_is_typed_is_understood(variables: dict[str, str], expected: Option
         ({"ERNI_TAIL": "ten"}, "TAIL=ten is not a whole number"),
         ({"ERNI_V": "9"}, "V=9 is not a whole number up to 6"),
         ({"ERNI_FORMAT": "xml"}, "FORMAT=xml is unknown. Choose text or json."),
+        ({"ERNI_STATE": "yes"}, "STATE=yes is unknown. Choose on or off."),
+        ({"ERNI_RESTORE_DB": "please"}, "RESTORE_DB=please is neither yes nor no"),
+        ({"ERNI_TO": "previous"}, "TO=previous is no release: its id is 12 hexadecimal digits. Run `make releases`"),
+        ({"ERNI_TO": "0123456789abc"}, "TO=0123456789abc is no release"),
+        ({"ERNI_TO": "0123456789AB"}, "TO=0123456789AB is no release"),
+        ({"ERNI_RELEASE": "-x"}, "RELEASE=-x cannot be deployed"),
+        ({"ERNI_RELEASE": "backend=a:1"}, "RELEASE=backend=a:1 cannot be deployed: frontend is missing"),
+        (
+            {"ERNI_REASON": "two\nlines"},
+            "REASON holds a line break or another control character. Write it in one line.",
+        ),
+        ({"ERNI_REASON": "\x1b[31m"}, "REASON holds a line break"),
         ({"ERNI_ARGS": "--limit 'a"}, "ARGS cannot be split into words: No closing quotation"),
     ],
 )
@@ -49,6 +66,44 @@ def test_only_what_was_given_becomes_a_variable() -> None:
         "erni_tail": 0,
         "erni_volumes": True,
     }
+    assert Options(release="main", to="0123456789ab", reason="why", state="off", restore_db=True).extra_vars() == {
+        "erni_release_wanted": "main",
+        "erni_rollback_to": "0123456789ab",
+        "erni_reason": "why",
+        "erni_state": "off",
+        "erni_restore_db": True,
+    }
+
+
+RELEASE_OPTIONS = [
+    ("RELEASE", Options(release="main"), "deploy"),
+    ("TO", Options(to="0123456789ab"), "rollback"),
+    ("RESTORE_DB", Options(restore_db=True), "rollback"),
+    ("STATE", Options(state="on"), "maintenance"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "owner"), RELEASE_OPTIONS)
+@pytest.mark.parametrize("verb", ["deploy", "rollback", "maintenance"])
+def test_a_verb_that_moves_traffic_does_not_overlook_an_option(
+    name: str, options: Options, owner: str, verb: str
+) -> None:
+    if verb == owner:
+        options.check_verb(verb)
+        return
+    with pytest.raises(PlatformError, match=f"^{name} is an option of make {owner}, not of make {verb}. Leave it out"):
+        options.check_verb(verb)
+
+
+@pytest.mark.parametrize("options", [options for _, options, _ in RELEASE_OPTIONS])
+def test_other_verbs_do_not_mind_what_the_environment_happens_to_hold(options: Options) -> None:
+    for verb in ("up", "status", "releases"):
+        options.check_verb(verb)
+
+
+def test_maintenance_has_to_be_told_whether_on_or_off() -> None:
+    with pytest.raises(PlatformError, match=r"Write STATE=on or STATE=off\."):
+        Options().check_verb("maintenance")
 
 
 def test_flags_come_in_ansibles_words() -> None:

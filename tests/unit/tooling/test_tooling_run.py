@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from small_project import Project
 
-from erni_cli.lock import lock_file
+from erni_cli.lock import environment_lock, lock_file
 
 SHOW_VARIABLES = """---
 - name: Variables are shown
@@ -130,6 +130,17 @@ def test_an_interruption_reaches_ansible_and_is_waited_for(project: Project, env
     assert project.run("up", ENV=env, LOCK_WAIT="0").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("verb", "options"), [("deploy", {}), ("rollback", {}), ("maintenance", {"STATE": "on"}), ("releases", {})]
+)
+def test_what_moves_traffic_waits_for_the_lock_and_what_lists_releases_does_not(
+    project: Project, env: str, verb: str, options: dict[str, str]
+) -> None:
+    project.playbook(verb, SHOW_VARIABLES)
+    with environment_lock(lock_file(env), "somebody", "up", 0):
+        assert project.run(verb, ENV=env, LOCK_WAIT="0", **options).returncode == (0 if verb == "releases" else 3)
+
+
 def test_a_verb_that_only_reads_does_not_wait(project: Project, env: str) -> None:
     project.playbook("up", TAKE_LONG)
     project.playbook("status", SHOW_VARIABLES)
@@ -161,6 +172,10 @@ def test_local_secrets_are_made_before_the_first_verb(project: Project, env: str
         ("frobnicate", {}, "There is no verb 'frobnicate'. Run `make help` to see them."),
         ("../up", {}, "There is no verb '../up'."),
         ("status", {"FORMAT": "xml"}, "FORMAT=xml is unknown."),
+        ("deploy", {"RELEASE": "main~1"}, "RELEASE=main~1 cannot be deployed: '~' cannot stand there"),
+        ("deploy", {"TO": "0123456789ab"}, "TO is an option of make rollback, not of make deploy."),
+        ("rollback", {"TO": "last"}, "TO=last is no release"),
+        ("maintenance", {}, "Write STATE=on or STATE=off."),
         ("logs", {"FOLLOW": "1"}, "Only one service can be followed."),
         (
             "logs",
@@ -172,7 +187,8 @@ def test_local_secrets_are_made_before_the_first_verb(project: Project, env: str
 def test_bad_input_is_refused_in_a_sentence(
     project: Project, env: str, verb: str, options: dict[str, str], said: str
 ) -> None:
-    project.playbook("status", SHOW_VARIABLES)
+    for existing in ("status", "deploy", "rollback", "maintenance"):
+        project.playbook(existing, SHOW_VARIABLES)
     refused = project.run(verb, **{"ENV": env, **options})
     assert refused.returncode == 2
     assert said in refused.stderr

@@ -95,6 +95,24 @@ def test_all_that_is_wrong_is_found_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({}, []),
+        ({"webhook": ""}, []),
+        ({"webhook": None}, []),
+        ({"webhook": "CHANGE_ME"}, ["it is still a placeholder"]),
+        ({"webhook": "https"}, ["it has 5 characters, and needs 16"]),
+    ],
+)
+def test_an_optional_secret_is_never_made_and_may_be_missing_but_not_weak(
+    values: dict[str, Any], why: list[str]
+) -> None:
+    webhook = SecretSpec("webhook", optional=True)
+    assert [finding.why for finding in findings([webhook], values)] == why
+    assert not plan([webhook], values, autogenerate=True).changed
+
+
 def test_strong_values_pass() -> None:
     assert findings(SPECS, GOOD) == []
 

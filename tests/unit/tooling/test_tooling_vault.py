@@ -10,7 +10,7 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from erni_cli.environment import Environment
 from erni_cli.vault import missing_secrets, read_secrets
 
-SPECS = "erni_secret_specs:\n  - name: db_password\n  - name: secret_key\n"
+SPECS = "erni_secret_specs:\n  - name: db_password\n  - name: secret_key\n  - {name: webhook, optional: true}\n"
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def lock_up(environment: Environment, text: str, password: str) -> None:
     environment.vault_file.write_bytes(encrypted)
 
 
-def test_without_a_vault_file_every_secret_is_missing(environment: Environment) -> None:
+def test_without_a_vault_file_every_secret_is_missing_that_is_not_optional(environment: Environment) -> None:
     assert missing_secrets(environment) == ["db_password", "secret_key"]
 
 

@@ -13,6 +13,7 @@ from small_project import BIN, Project
 SPECS = [
     {"name": "db_password", "min_length": 16, "generate_length": 24, "description": "for tests"},
     {"name": "openai_api_key", "supplied_by_operator": True},
+    {"name": "notify_webhook", "optional": True},
 ]
 
 

@@ -1,0 +1,277 @@
+"""Carry out a transition: a release begins to serve, and no request is lost, whatever happens on the way.
+
+Until the switch nothing that serves is touched; a failure removes the candidate and leaves all else as it was. The
+switch is one file operation in the proxy's live folder. A failure after it switches back. A revert is never reverted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+from .live_folder import LiveFolder
+from .release_candidates import (
+    drain,
+    keep_logs,
+    remove,
+    rename_all,
+    require_images,
+    start_candidates,
+    stop,
+)
+from .release_diary import Diary
+from .release_plan import HEAL, NOTHING, REPLACE, RETURN, ReleasePlan
+from .release_proxy import Proxy, Upstream, prove, reachable
+from .release_world import Instance, Renaming, World, displacements, observe_world, renamings
+from .service_apply import Transition, observe_service
+from .service_spec import ServiceSpec
+from .slots import DISPLACED_SUFFIX, address_in, in_slot
+
+# Whatever can go wrong on the way. The engine's client raises its own errors, and OSError where the engine is away.
+FAILURES = (PlatformError, engine.docker_errors.DockerException, OSError)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The host that a transition happens on. ``root`` is the folder of the releases' records."""
+
+    client: Any
+    platform: str
+    root: str
+    live: LiveFolder
+    proxy: Proxy
+    upstreams: Mapping[str, Upstream]
+
+    def folder(self, release: str) -> str:
+        return os.path.join(self.root, release)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """``drain_seconds``: how long requests in flight may take before their container is told to end. ``warm_seconds``:
+    how long the former release goes on running, ready to serve again; with 0 it is stopped at once."""
+
+    drain_seconds: float
+    warm_seconds: float
+
+
+def nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What else happens at certain moments of a transition. ``before`` and ``bake`` may raise; the others must not."""
+
+    before: Callable[[], None] = nothing
+    switched: Callable[[], None] = nothing
+    bake: Callable[[], None] = nothing
+    done: Callable[[], None] = nothing
+    failed: Callable[[], None] = nothing
+
+
+@dataclass
+class ReleaseTransition:
+    """One transition to the release ``release`` with the services ``specs``, from ``world``, as ``plan`` says."""
+
+    site: Site
+    rules: Rules
+    release: str
+    specs: dict[str, ServiceSpec]
+    world: World
+    plan: ReleasePlan
+    diary: Diary
+    moments: Moments = field(default_factory=Moments)
+
+    def run(self) -> None:
+        """:raises PlatformError: after what had to be undone has been undone; it says what serves."""
+        if self.plan.mode == NOTHING:
+            return
+        if self.plan.mode == HEAL:
+            self._heal()
+            return
+        self.diary.note("begun", self.plan.mode)
+        self._until_the_switch()
+        if self.plan.switches:
+            self._switch_and_prove()
+        self._settle()
+
+    def _heal(self) -> None:
+        """Containers of the release that serves are set right in place; each passes its gate or is undone."""
+        for service, plan in self.plan.services.items():
+            if plan.changed:
+                spec, state = observe_service(self.site.client, self._spec(service, self.world.live))
+                Transition(self.site.client, spec, state).run(plan)
+
+    def _until_the_switch(self) -> None:
+        try:
+            require_images(self.site.client, self.specs.values())
+            self.moments.before()
+            self.diary.note("prepared", ",".join(i.name for i in self._occupants(self.plan.slot) if i.running))
+            if self.plan.mode == REPLACE:
+                self._displace()
+            self._candidates_pass()
+            self.site.live.name_release(self.plan.slot, self.release)
+        except FAILURES as error:
+            raise self._abandoned(error) from error
+
+    def _displace(self) -> None:
+        """The occupants of the slot end gracefully and are set aside, to come back should the candidate fail."""
+        self._end(self._occupants(self.plan.slot))
+        rename_all(self.site.client, displacements(self._look(), self._canonical(), self.plan.slot))
+        self.diary.note("displaced")
+
+    def _candidates_pass(self) -> None:
+        # Written before there is anything to be found: what carries this release in this slot is then a candidate.
+        self.diary.note("candidate")
+        specs = {service: self._spec(service, self.plan.slot) for service in self.specs}
+        started = start_candidates(self.site.client, specs)
+        for transition in started.values():
+            transition.pass_gate()
+        if self.plan.switches:
+            self._reachable_from_the_proxy()
+        self.diary.note("gated")
+
+    def _reachable_from_the_proxy(self) -> None:
+        for service, spec in self.specs.items():
+            address = address_in(spec, self.plan.slot)
+            reached, why = reachable(self.site.client, self.site.proxy, address, self.site.upstreams[service])
+            if not reached:
+                what = f"The candidate of {service} at {address} cannot be reached from {self.site.proxy.container}"
+                raise PlatformError(what, why)
+
+    def _switch_and_prove(self) -> None:
+        try:
+            self.diary.note("switching")
+            self.site.live.switch(self.plan.slot)
+            give_names(self.site, self._canonical())
+            self.diary.note("switched")
+            prove(self.site.client, self.site.proxy, self.plan.slot, self.release, self._shown())
+            self.diary.note("proven")
+            self.moments.switched()
+            self.moments.bake()
+            self.diary.note("baked")
+        except FAILURES as error:
+            raise self._reverted(error) from error
+
+    def _settle(self) -> None:
+        remove(self.site.client, self._look().displaced())
+        if self.plan.switches and not self.rules.warm_seconds:
+            self._end(self._occupants(self.world.live))
+            self.diary.note("drained")
+        self.moments.done()
+        self.diary.note("done")
+
+    def _abandoned(self, error: Exception) -> PlatformError:
+        """Nothing of the candidate stays but its last words; whoever was set aside for it comes back."""
+        kept: list[str] = []
+        if self.plan.mode != RETURN:
+            kept = self._remove_candidates([i for i in self._occupants(self.plan.slot) if i.release == self.release])
+        restore_displaced(self.site, self._look(), self._ran_before())
+        failure = _sentence(error, f"Release {self.release} did not come up")
+        self.diary.note("failed", failure.what)
+        self.moments.failed()
+        serves = ", ".join(sorted(self.world.releases_in(self.world.live)))
+        still = f"Release {serves} serves as before; nothing else was touched." if serves else "Nothing serves."
+        return PlatformError(failure.what, failure.why, _joined(still, _where(kept), failure.remedy))
+
+    def _reverted(self, error: Exception) -> PlatformError:
+        failure = _sentence(error, f"Release {self.release} did not prove itself")
+        former = ", ".join(sorted(self.world.releases_in(self.world.live)))
+        try:
+            self.site.live.switch(self.world.live)
+            give_names(self.site, self._canonical())
+            prove(self.site.client, self.site.proxy, self.world.live, former, self._shown())
+        except FAILURES as second:
+            return self._stuck(failure, former, second)
+        kept = self._take_back()
+        self.diary.note("reverted", failure.what)
+        self.moments.failed()
+        back = f"Release {former} serves again; {self.release} is quarantined."
+        return PlatformError(failure.what, failure.why, _joined(back, _where(kept), failure.remedy))
+
+    def _take_back(self) -> list[str]:
+        """The release that failed ends once nobody waits for it; a warm one that was returned to stays, stopped."""
+        failed = self._occupants(self.plan.slot)
+        self._end(failed)
+        kept = self._remove_candidates(failed) if self.plan.mode == REPLACE else []
+        restore_displaced(self.site, self._look(), self._ran_before())
+        return kept
+
+    def _stuck(self, failure: PlatformError, former: str, second: Exception) -> PlatformError:
+        """Both releases stay as they are: a person has to look, and nothing that might serve is removed."""
+        why = _sentence(second, "the switch back failed")
+        self.diary.note("stuck", failure.what)
+        self.moments.failed()
+        return PlatformError(
+            f"{failure.what}, and going back to release {former} failed as well: {why.what}",
+            _joined(failure.why, why.why),
+            "Both are left as they are. Look at `make status` and `make logs`, mend the cause, then run make up, which "
+            "finishes or undoes what it finds.",
+        )
+
+    def _remove_candidates(self, candidates: list[Instance]) -> list[str]:
+        hide = [value for spec in self.specs.values() for value in spec.secret_values]
+        kept = keep_logs(self.site.client, self.site.folder(self.release), candidates, hide)
+        remove(self.site.client, candidates)
+        return kept
+
+    def _end(self, instances: list[Instance]) -> None:
+        """Requests in flight first, as far as the budget goes; then each container's own graceful end."""
+        running = [(i, self.site.upstreams[i.service].port) for i in instances if i.running]
+        drain(self.site.client, running, self.rules.drain_seconds)
+        for instance, _ in running:
+            stop(self.site.client, instance.name, self.specs[instance.service].stop_timeout)
+
+    def _occupants(self, slot: str) -> list[Instance]:
+        return [i for i in self._look().instances if i.slot == slot and not i.displaced]
+
+    def _ran_before(self) -> set[str]:
+        return {i.name for i in self.world.instances if i.running and i.slot == self.plan.slot}
+
+    def _shown(self) -> list[str]:
+        """The services that can prove themselves to a user now: during maintenance no page is shown."""
+        return [s for s in self.specs if s == "backend" or not self.site.live.in_maintenance()]
+
+    def _spec(self, service: str, slot: str) -> ServiceSpec:
+        return in_slot(self.specs[service], slot, self.release, serving=slot == self.world.live)
+
+    def _canonical(self) -> dict[str, str]:
+        return {service: spec.container for service, spec in self.specs.items()}
+
+    def _look(self) -> World:
+        return observe_world(self.site.client, self.site.platform, self.specs, self.site.live.slot())
+
+
+def give_names(site: Site, canonical: Mapping[str, str]) -> list[Renaming]:
+    """What serves has the canonical names; whatever else is there has its slot's."""
+    needed = renamings(observe_world(site.client, site.platform, canonical, site.live.slot()), canonical)
+    rename_all(site.client, needed)
+    return needed
+
+
+def restore_displaced(site: Site, world: World, ran_before: set[str]) -> None:
+    """Whoever was set aside gets the name back; those that ran before run again."""
+    for instance in world.displaced():
+        site.client.rename(instance.name, instance.name.removesuffix(DISPLACED_SUFFIX))
+    present = {i.name for i in observe_world(site.client, site.platform, site.upstreams, world.live).instances}
+    for name in ran_before & present:
+        site.client.start(name)
+
+
+def _sentence(error: Exception, what: str) -> PlatformError:
+    if isinstance(error, PlatformError):
+        return error
+    return PlatformError(what, str(getattr(error, "explanation", None) or error))
+
+
+def _where(kept: list[str]) -> str:
+    return f"Its last log lines are in {' and '.join(kept)}." if kept else ""
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,141 @@
+"""What a release is made of, and its id: a digest of images, configuration and fingerprints of secrets. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import PlatformError
+from .planning import Difference, compare
+from .service_arguments import validated
+from .service_spec import ServiceSpec, from_params
+
+ID_LENGTH = 12
+# Of a secret's digest only so much is kept that a change shows; too little to guess a secret from.
+FINGERPRINT_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class ReleaseContent:
+    """``services`` are service mappings without secret values, images pinned; ``secrets`` the values by service and
+    name. The same content has the same ``id``."""
+
+    services: dict[str, dict[str, Any]]
+    secrets: dict[str, dict[str, str]] = field(repr=False)
+
+    @property
+    def images(self) -> dict[str, str]:
+        return {name: str(service["image"]) for name, service in self.services.items()}
+
+    @property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        return {
+            service: {name: fingerprint(name, value) for name, value in values.items()}
+            for service, values in self.secrets.items()
+        }
+
+    @property
+    def config_digest(self) -> str:
+        """Everything but the images: settings, limits, names of networks, fingerprints of secrets."""
+        services = {name: {**service, "image": ""} for name, service in self.services.items()}
+        return _digest({"services": services, "secrets": self.fingerprints})
+
+    @property
+    def id(self) -> str:
+        return _digest({"images": self.images, "config": self.config_digest})[:ID_LENGTH]
+
+    def specs(self, platform: str) -> dict[str, ServiceSpec]:
+        """The services' specs, slots not filled in yet."""
+        return {
+            name: from_params(platform, {**service, "secret_environment": self.secrets.get(name, {})})
+            for name, service in self.services.items()
+        }
+
+
+def content_of(
+    services: Mapping[str, Mapping[str, Any]], secrets: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]
+) -> ReleaseContent:
+    """From service mappings as roles give them.
+
+    :param images: pinned references in place of the mappings' own.
+    :raises PlatformError: for a malformed mapping.
+    """
+    clean = {
+        name: validated({**service, "image": images.get(name, service["image"]), "secret_environment": {}})
+        for name, service in services.items()
+    }
+    values = {name: {key: str(value) for key, value in (secrets.get(name) or {}).items()} for name in services}
+    return ReleaseContent(clean, values)
+
+
+def fingerprint(name: str, value: str) -> str:
+    return hashlib.sha256(f"{name}\0{value}".encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def secrets_as_they_were(
+    recorded: Mapping[str, Mapping[str, str]],
+    current: Mapping[str, Mapping[str, str]],
+    accepted: Mapping[str, Mapping[str, list[str]]],
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The secrets of a recorded release, and the names of those that have a successor by now.
+
+    :param recorded: fingerprints of the release, by service and name.
+    :param current: the values that hold now.
+    :param accepted: former values that are still accepted where they are checked.
+    :raises PlatformError: when a secret of the release exists no more.
+    """
+    values: dict[str, dict[str, str]] = {}
+    replaced: list[str] = []
+    for service, prints in recorded.items():
+        values[service] = {}
+        for name, wanted in prints.items():
+            now = current.get(service, {}).get(name)
+            if now is None:
+                raise PlatformError(
+                    f"The release needs the secret {name} of {service}, which is no longer given",
+                    "its role's variables or the vault have lost it since",
+                    "Give it again (make secrets, or ansible-vault edit), and run again.",
+                )
+            known = [now, *accepted.get(service, {}).get(name, [])]
+            as_it_was = [value for value in known if fingerprint(name, value) == wanted]
+            values[service][name] = as_it_was[0] if as_it_was else now
+            if not as_it_was:
+                replaced.append(name)
+    return values, sorted(set(replaced))
+
+
+def differences(
+    content: ReleaseContent, services: Mapping[str, Any], fingerprints: Mapping[str, Any]
+) -> list[Difference]:
+    """What ``content`` changes against a recorded release, by name; of a secret only that it differs."""
+    desired, observed = _flat(content.services), _flat(services)
+    secret_names = {
+        f"{service} {name}"
+        for values in (content.secrets, fingerprints)
+        for service in values
+        for name in values[service]
+    }
+    desired |= {
+        f"{service} {name}": mark for service, marks in content.fingerprints.items() for name, mark in marks.items()
+    }
+    observed |= {f"{service} {name}": mark for service, marks in fingerprints.items() for name, mark in marks.items()}
+    return compare(desired, observed, secret_names)
+
+
+def _flat(services: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One entry per option, and per variable of the environment: what an operator knows by name."""
+    flat: dict[str, Any] = {}
+    for service, options in services.items():
+        for option, value in options.items():
+            if option == "environment":
+                flat |= {f"{service} {name}": text for name, text in value.items()}
+            elif option != "secret_environment":
+                flat[f"{service} {option}"] = value
+    return flat
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

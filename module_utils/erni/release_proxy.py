@@ -1,0 +1,99 @@
+"""Ask through the proxy's container: is a candidate reachable, and who answers what users ask?"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+
+PROOF_PASSES = 3
+PROOF_SECONDS = 15.0
+POLL_SECONDS = 0.2
+_STATUS = re.compile(r"^HTTP/[0-9.]+ (\d{3})", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a service answers: ``path`` with 200, on ``port`` of its container."""
+
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """``paths`` maps each service to a path of the public site that it answers."""
+
+    container: str
+    hostname: str
+    paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back through the proxy: the status, and the slot and the release that nginx says answered."""
+
+    status: int
+    slot: str
+    release: str
+
+
+def reachable(client: Any, proxy: Proxy, address: str, upstream: Upstream) -> tuple[bool, str]:
+    """Whether nginx can get the upstream's answer from that very address."""
+    url = f"http://{address}:{upstream.port}{upstream.path}"
+    command = ("curl", "--fail", "--silent", "--show-error", "--max-time", "4", "--output", "/dev/null")
+    code, output = engine.run_inside(client, proxy.container, (*command, "--header", "Host: localhost", url))
+    return code == 0, output
+
+
+def ask(client: Any, proxy: Proxy, path: str) -> Answer:
+    """One request as a user makes it: over TLS, to the public name. Who issued the certificate is verify's question."""
+    command = ("curl", "--silent", "--insecure", "--max-time", "6", "--output", "/dev/null", "--dump-header", "-")
+    to_itself = ("--resolve", f"{proxy.hostname}:443:127.0.0.1", f"https://{proxy.hostname}{path}")
+    _, output = engine.run_inside(client, proxy.container, (*command, *to_itself))
+    return read_answer(output)
+
+
+def read_answer(headers: str) -> Answer:
+    """From a dump of the response's header lines; status 0 when there are none."""
+    status = _STATUS.search(headers)
+    return Answer(int(status[1]) if status else 0, _header(headers, "x-erni-slot"), _header(headers, "x-erni-release"))
+
+
+def _header(headers: str, name: str) -> str:
+    found = re.search(rf"^{name}:[ \t]*(\S+)", headers, re.MULTILINE | re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def disagreement(path: str, answer: Answer, slot: str, release: str) -> str:
+    """Why an answer does not prove that the release serves from the slot, or ''."""
+    if answer.status != 200:
+        return f"{path} answers with {answer.status or 'nothing'}"
+    if (answer.slot, answer.release) != (slot, release):
+        return f"{path} is answered by release {answer.release or '(none)'} in slot {answer.slot or '(none)'}"
+    return ""
+
+
+def prove(client: Any, proxy: Proxy, slot: str, release: str, services: Collection[str]) -> None:
+    """Several answers in a row, of each service, come from the release in the slot.
+
+    :raises PlatformError: when that is not so in time.
+    """
+    deadline = time.monotonic() + PROOF_SECONDS
+    paths = [path for service, path in proxy.paths.items() if service in services]
+    passes = 0
+    while True:
+        objections = [disagreement(path, ask(client, proxy, path), slot, release) for path in paths]
+        why = next((objection for objection in objections if objection), "")
+        passes = 0 if why else passes + 1
+        if passes >= PROOF_PASSES:
+            return
+        if time.monotonic() > deadline:
+            raise PlatformError(f"Through the proxy release {release} does not answer", why)
+        if why:
+            time.sleep(POLL_SECONDS)

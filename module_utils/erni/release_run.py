@@ -1,0 +1,243 @@
+"""One call of the module ``release_transition``: look, finish what was interrupted, choose, plan, and carry it out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import engine, release_choice
+from .errors import PlatformError
+from .image_pin import pinned, tag_release
+from .planning import Plan
+from .release_apply import FAILURES, ReleaseTransition, Rules, Site
+from .release_choice import Choice, Wish
+from .release_content import differences
+from .release_diary import Diary, utc_now
+from .release_history import open_transition, rollback_target, stack
+from .release_moments import NO_SURROUNDINGS, Around, Surroundings
+from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release
+from .release_record import JournalEntry, Manifest, read_journal, read_manifests, write_manifest
+from .release_recover import recover
+from .release_world import World, observe_world
+from .service_apply import observe_service
+from .service_plan import plan_service
+from .service_spec import ServiceSpec
+from .slots import in_slot
+
+DEPLOY, ROLLBACK, UP = "deploy", "rollback", "up"
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who runs this, for the journal and the manifest."""
+
+    operator: str
+    environment: str
+    reason: str = ""
+    commit: str = ""
+
+
+@dataclass
+class Outcome:
+    """What a run did or, in check mode, would do; ``report`` is what an operator reads when it is over."""
+
+    release: str
+    slot: str
+    plan: Plan
+    report: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ReleaseRun:
+    """``verb`` is deploy, rollback or up; ``to`` names a rollback's target ('' for the default)."""
+
+    site: Site
+    rules: Rules
+    verb: str
+    wish: Wish
+    author: Author
+    to: str = ""
+    image_prefix: str = ""
+    surroundings: Surroundings = NO_SURROUNDINGS
+
+    def run(self, *, check: bool) -> Outcome:
+        entries, (manifests, damaged) = read_journal(self.site.root), read_manifests(self.site.root)
+        interrupted = open_transition(entries)
+        notes = list(damaged)
+        said: list[str] = []
+        if check and interrupted:
+            notes.append(f"first an interrupted transition to release {interrupted[-1].release} is finished or undone")
+        elif not check:
+            said = recover(self.site, self._canonical(), interrupted)
+            entries = read_journal(self.site.root)
+        choice = self._choose(entries, manifests)
+        specs = choice.content.specs(self.site.platform)
+        world = self._look()
+        plan = self._plan(choice, specs, world, self._serving(world, entries, manifests))
+        transition = self._transition(choice, specs, world, plan)
+        if not check:
+            notes += self._carry_out(transition, choice, manifests, entries)
+        merged = Plan(differences=plan.plan.differences)
+        for sentence in said:
+            merged.add("recover", choice.id, sentence)
+        merged.actions.extend(plan.plan.actions)
+        return Outcome(
+            choice.id, plan.slot, merged, [*self._told(transition, world, check=check), *notes, *choice.notes]
+        )
+
+    def _told(self, transition: ReleaseTransition, world: World, *, check: bool) -> list[str]:
+        release, slot = transition.release, transition.plan.slot
+        if transition.plan.mode == NOTHING and self.verb != UP:
+            return [f"Release {release} serves already; nothing was changed."]
+        if check or not transition.diary.lines:
+            return []
+        former = ", ".join(sorted(world.releases_in(world.live)))
+        waits = f" Release {former} waits in slot {world.live}." if transition.plan.switches else ""
+        return [f"Release {release} serves from slot {slot}.{waits}", f"It took: {transition.diary.summary()}."]
+
+    def _pinned(self) -> Wish:
+        """The wish with images under names that cannot move. One that is not here is told before anything starts."""
+        services = {}
+        for name, service in self.wish.services.items():
+            reference = str(service["image"])
+            with suppress(PlatformError):
+                reference, _ = pinned(self.site.client, reference, self.image_prefix)
+            services[name] = {**service, "image": reference}
+        return replace(self.wish, services=services)
+
+    def _choose(self, entries: list[JournalEntry], manifests: Mapping[str, Manifest]) -> Choice:
+        if self.verb == ROLLBACK:
+            target = rollback_target(entries, manifests, self.to)
+            return release_choice.as_recorded(manifests[target], self.wish)
+        if self.verb == DEPLOY:
+            return release_choice.for_deploy(self._pinned(), entries)
+        serving = self._serving(self._look(), entries, manifests)
+        return release_choice.for_up(self._pinned(), entries, serving)
+
+    def _serving(self, world: World, entries: list[JournalEntry], manifests: Mapping[str, Manifest]) -> Manifest | None:
+        """What serves, by the containers' labels; where there is none, what was meant to, by the journal."""
+        labelled = sorted(world.releases_in(world.live) & set(manifests))
+        meant = stack(entries)[-1:]
+        return next((manifests[release] for release in [*labelled, *meant] if release in manifests), None)
+
+    def _plan(
+        self, choice: Choice, specs: Mapping[str, ServiceSpec], world: World, serving: Manifest | None
+    ) -> ReleasePlan:
+        serves = world.releases_in(world.live)
+        # A slot in which another release is has nothing to be compared with, and looking costs time.
+        live = self._slot_plans(choice, specs, world.live, serving=True) if serves <= {choice.id} else {}
+        waits = world.releases_in(world.idle) == {choice.id}
+        idle = self._slot_plans(choice, specs, world.idle, serving=False) if waits else {}
+        changed = differences(choice.content, serving.services if serving else {}, serving.secrets if serving else {})
+        plan = plan_release(choice.id, world, live, idle, changed)
+        if plan.mode in (NOTHING, HEAL) and self.site.live.release(world.live) != choice.id:
+            plan.plan.add("name", choice.id, f"nginx is told that slot {world.live} is release {choice.id}")
+        return plan
+
+    def _slot_plans(
+        self, choice: Choice, specs: Mapping[str, ServiceSpec], slot: str, *, serving: bool
+    ) -> dict[str, Plan]:
+        placed = {service: in_slot(spec, slot, choice.id, serving=serving) for service, spec in specs.items()}
+        return {service: plan_service(*observe_service(self.site.client, spec)) for service, spec in placed.items()}
+
+    def _transition(
+        self, choice: Choice, specs: dict[str, ServiceSpec], world: World, plan: ReleasePlan
+    ) -> ReleaseTransition:
+        former = sorted(world.releases_in(world.live))
+        template = JournalEntry(
+            time=utc_now(),
+            transition=secrets.token_hex(6),
+            verb=self.verb,
+            phase="",
+            release=choice.id,
+            slot=plan.slot,
+            from_release=former[0] if former else "",
+            from_slot=world.live,
+            operator=self.author.operator,
+            reason=self.author.reason,
+        )
+        diary = Diary(self.site.root, template)
+        return ReleaseTransition(self.site, self.rules, choice.id, specs, world, plan, diary)
+
+    def _carry_out(
+        self,
+        transition: ReleaseTransition,
+        choice: Choice,
+        manifests: Mapping[str, Manifest],
+        entries: list[JournalEntry],
+    ) -> list[str]:
+        around = Around(self.surroundings, transition, self.author.environment, choice.schema)
+        moments = around.moments()
+
+        def recorded() -> None:
+            moments.before()
+            if choice.id not in manifests:
+                write_manifest(self.site.root, self._manifest(choice, around))
+
+        def tagged() -> None:
+            moments.done()
+            around.notes += self._tag(choice)
+
+        transition.moments = replace(moments, before=recorded, done=tagged)
+        transition.run()
+        if transition.plan.mode in (NOTHING, HEAL):
+            self._agree(transition, choice, manifests, entries)
+        return around.notes
+
+    def _tag(self, choice: Choice) -> list[str]:
+        """People know images by tags; what serves does not depend on them, so a failure is told and no more."""
+        try:
+            ids = {s: engine.image_id(self.site.client, i) or "" for s, i in choice.content.images.items()}
+            tag_release(self.site.client, ids, self.image_prefix, {}, self.author.commit)
+        except FAILURES as error:
+            return [f"The images could not be tagged: {error}"]
+        return []
+
+    def _agree(
+        self,
+        transition: ReleaseTransition,
+        choice: Choice,
+        manifests: Mapping[str, Manifest],
+        entries: list[JournalEntry],
+    ) -> None:
+        """Where what serves is not what nginx, the records or the journal say, they are set right: it serves."""
+        if choice.id not in manifests:
+            write_manifest(self.site.root, self._manifest(choice, None))
+        self.site.live.name_release(transition.plan.slot, choice.id)
+        if stack(entries)[-1:] != [choice.id]:
+            transition.diary.note("done", "found serving")
+
+    def _manifest(self, choice: Choice, around: Around | None) -> Manifest:
+        content = choice.content
+        return Manifest(
+            id=choice.id,
+            created=utc_now(),
+            operator=self.author.operator,
+            environment=self.author.environment,
+            source=choice.source,
+            commit=self.author.commit,
+            reason=self.author.reason,
+            images=content.images,
+            image_ids={s: str(self.site.client.inspect_image(image)["Id"]) for s, image in content.images.items()},
+            services=content.services,
+            secrets=content.fingerprints,
+            config_digest=content.config_digest,
+            schema=around.schema if around else {"before": "", "after": ""},
+            backup=around.backup if around else "",
+        )
+
+    def _canonical(self) -> dict[str, str]:
+        return {service: f"{self.site.platform}-{service}" for service in self.wish.services}
+
+    def _look(self) -> World:
+        return observe_world(self.site.client, self.site.platform, self.wish.services, self.site.live.slot())
+
+
+def require_services(services: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """:raises PlatformError: for a service whose port and path nobody has told."""
+    unknown = sorted(set(services) - set(known))
+    if unknown:
+        raise PlatformError(f"Where {', '.join(unknown)} answers is not given", "upstreams does not name it")

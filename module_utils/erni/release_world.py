@@ -1,0 +1,100 @@
+"""Which containers of a platform's releases exist, in which slot, and which slot serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .slots import DISPLACED_SUFFIX, RELEASE_LABEL, SLOT_LABEL, SLOTS, displaced_name, idle_name, other
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A container of a release. ``displaced`` has made room for a candidate and waits for how that ends."""
+
+    name: str
+    service: str
+    slot: str
+    release: str
+    running: bool
+    displaced: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """``live`` is the slot that the proxy asks, which is the first truth; the labels of the containers are the next."""
+
+    live: str
+    instances: tuple[Instance, ...] = ()
+
+    @property
+    def idle(self) -> str:
+        return other(self.live)
+
+    def at(self, service: str, slot: str) -> Instance | None:
+        return next((i for i in self.instances if (i.service, i.slot, i.displaced) == (service, slot, False)), None)
+
+    def displaced(self) -> list[Instance]:
+        return [instance for instance in self.instances if instance.displaced]
+
+    def releases_in(self, slot: str) -> set[str]:
+        return {i.release for i in self.instances if i.slot == slot and not i.displaced}
+
+
+@dataclass(frozen=True)
+class Renaming:
+    current: str
+    wanted: str
+
+
+def observe_world(client: Any, platform: str, services: Iterable[str], live: str) -> World:
+    """From ``GET /containers/json`` (Docker Engine API 1.41), stopped ones included."""
+    return World(live, instances(client.containers(all=True), {s: f"{platform}-{s}" for s in services}, live))
+
+
+def instances(listed: Iterable[Mapping[str, Any]], canonical: Mapping[str, str], live: str) -> tuple[Instance, ...]:
+    """Containers whose names are those of releases. Their labels tell slot and release; one that was made by hand, or
+    before there were slots, has the slot that its name claims."""
+    found = []
+    for entry in listed:
+        labels, name = entry["Labels"] or {}, entry["Names"][0].removeprefix("/")
+        displaced = name.endswith(DISPLACED_SUFFIX)
+        claimed = _claims(name.removesuffix(DISPLACED_SUFFIX), canonical, live)
+        if claimed is not None:
+            service, slot = claimed
+            release, running = labels.get(RELEASE_LABEL, ""), entry["State"] == "running"
+            found.append(Instance(name, service, labels.get(SLOT_LABEL, slot), release, running, displaced))
+    return tuple(sorted(found, key=lambda instance: instance.name))
+
+
+def _claims(name: str, canonical: Mapping[str, str], live: str) -> tuple[str, str] | None:
+    """Service and slot of a container of that name, if it is one."""
+    for service, proper in canonical.items():
+        if name == proper:
+            return service, live
+        for slot in SLOTS:
+            if name == idle_name(proper, slot):
+                return service, slot
+    return None
+
+
+def renamings(world: World, canonical: Mapping[str, str]) -> list[Renaming]:
+    """What gives the canonical names to what serves, in an order in which no name is taken twice.
+
+    :param canonical: the canonical container name of each service.
+    """
+    wanted = []
+    for service, name in canonical.items():
+        for slot in (world.idle, world.live):
+            instance = world.at(service, slot)
+            proper = name if slot == world.live else idle_name(name, slot)
+            if instance is not None and instance.name != proper:
+                wanted.append(Renaming(instance.name, proper))
+    return wanted
+
+
+def displacements(world: World, canonical: Mapping[str, str], slot: str) -> list[Renaming]:
+    """What sets aside those that are in the slot's place."""
+    occupants = ((name, world.at(service, slot)) for service, name in canonical.items())
+    return [Renaming(i.name, displaced_name(name, slot)) for name, i in occupants if i is not None]
