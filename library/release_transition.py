@@ -72,6 +72,7 @@ options:
     description: How long the former release goes on running, ready to serve again; 0 stops it at once.
     type: float
     default: 900.0
+  keep: {description: "How many good releases stay on the host.", type: int, default: 5}
 author: ERNI Building Agents operations
 """
 
@@ -162,6 +163,7 @@ ARGUMENT_SPEC = {
     "bake": {"type": "dict", "default": {}},
     "drain_seconds": {"type": "float", "default": 30.0},
     "warm_seconds": {"type": "float", "default": 900.0},
+    "keep": {"type": "int", "default": 5},
 }
 
 
@@ -177,7 +179,7 @@ def run_of(params: dict[str, Any], client: Any) -> ReleaseRun:
     )
     return ReleaseRun(
         site=site,
-        rules=Rules(params["drain_seconds"], params["warm_seconds"]),
+        rules=Rules(params["drain_seconds"], params["warm_seconds"], params["keep"]),
         verb=params["verb"],
         wish=Wish(params["services"], params["secrets"], params["accepted"], params["source"], params["reason"]),
         author=Author(params["operator"], params["environment_name"], params["reason"], params["commit"]),

@@ -53,10 +53,12 @@ class Site:
 @dataclass(frozen=True)
 class Rules:
     """``drain_seconds``: how long requests in flight may take before their container is told to end. ``warm_seconds``:
-    how long the former release goes on running, ready to serve again; with 0 it is stopped at once."""
+    how long the former release goes on running, ready to serve again; with 0 it is stopped at once. ``keep``: how many
+    good releases stay on the host."""
 
     drain_seconds: float
     warm_seconds: float
+    keep: int = 5
 
 
 def nothing() -> None:
@@ -158,10 +160,14 @@ class ReleaseTransition:
         except FAILURES as error:
             raise self._reverted(error) from error
 
+    def end_idle(self) -> None:
+        """The release in the slot that does not serve is stopped; going back to it then takes a start."""
+        self._end(self._occupants(self.world.idle))
+
     def _settle(self) -> None:
         remove(self.site.client, self._look().displaced())
         if self.plan.switches and not self.rules.warm_seconds:
-            self._end(self._occupants(self.world.live))
+            self._end(self._occupants(self.world.live))  # which serves no more
             self.diary.note("drained")
         self.moments.done()
         self.diary.note("done")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import PlatformError
 from .release_content import ReleaseContent, content_of, secrets_as_they_were
-from .release_history import endings, quarantined, stack
+from .release_history import DONE, REVERTED, ROLLBACK, endings, quarantined, stack
 from .release_record import JournalEntry, Manifest
 
 INVENTORY = "inventory"
@@ -60,7 +60,7 @@ def for_up(wish: Wish, entries: Sequence[JournalEntry], active: Manifest | None)
         return for_deploy(wish, entries)
     images = {} if active.source == INVENTORY else active.images
     content = content_of(wish.services, wish.secrets, images)
-    if content.id in left_behind(entries):
+    if content.id != active.id and is_gone_back_from(content.id, entries):
         kept = as_recorded(active, wish)
         note = (
             f"What the inventory says is release {content.id}, which was gone back from: make deploy brings it again."
@@ -80,10 +80,14 @@ def as_recorded(manifest: Manifest, wish: Wish) -> Choice:
     return Choice(manifest.id, content, manifest.source, tuple(notes), manifest.schema.get("after", ""))
 
 
-def left_behind(entries: Sequence[JournalEntry]) -> set[str]:
-    """Releases that have served and that the history has gone back from."""
-    served = {ending.entry.release for ending in endings(entries) if ending.entry.phase in ("done", "reverted")}
-    return served - set(stack(entries))
+def is_gone_back_from(release: str, entries: Sequence[JournalEntry]) -> bool:
+    """Whether the release has served and somebody, or a failed bake, has chosen another in its place since.
+
+    After a rollback that is every release that is known: only what is new to this host says that somebody went on.
+    """
+    ended = [ending for ending in endings(entries) if ending.entry.phase in (DONE, REVERTED)]
+    served = {ending.entry.release for ending in ended}
+    return release in served and (ended[-1].verb == ROLLBACK or release not in stack(entries))
 
 
 def _last_detail(entries: Sequence[JournalEntry], release: str) -> str:

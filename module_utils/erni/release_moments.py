@@ -64,7 +64,7 @@ class Around:
         return Moments(
             before=self._before,
             switched=lambda: self._hook(POST_SWITCH),
-            # A release that was good before is gone back to because the one that serves is not: nothing to compare with.
+            # One goes back to a good release because the one that serves is not: there is nothing to compare with.
             bake=nothing if self._verb == ROLLBACK else self._bake,
             done=lambda: self._hook(POST_DEPLOY),
             failed=lambda: self._hook(ON_FAILURE),

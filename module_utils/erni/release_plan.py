@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .planning import Difference, Plan
+from .release_record import JournalEntry
 from .release_world import World
 
 # What can be done to the containers that serve without taking a request from them: they do not serve at the moment,
@@ -67,6 +69,18 @@ def plan_release(
     if waiting and serving != {release} and _kinds(idle_plans) <= RETURNING:
         return _return(release, world, idle_plans, differences)
     return _replace(release, world, live_plans, differences)
+
+
+def waits_too_long(world: World, entries: Sequence[JournalEntry], warm_seconds: float, now: float) -> bool:
+    """Whether something runs in the slot that does not serve although its time is over.
+
+    :param now: seconds since the epoch.
+    """
+    if not any(i.running for i in world.instances if i.slot == world.idle and not i.displaced):
+        return False
+    switches = [entry for entry in entries if entry.phase == "done" and entry.slot != entry.from_slot]
+    since = dt.datetime.fromisoformat(switches[-1].time).timestamp() if switches else 0.0
+    return now - since > warm_seconds
 
 
 def _in_place(mode: str, release: str, world: World, plans: Mapping[str, Plan]) -> ReleasePlan:

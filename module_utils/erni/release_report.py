@@ -16,6 +16,8 @@ SERVES, WARM, STOPPED, IMAGE_ONLY, GONE, QUARANTINED = (
 )  # fmt: skip
 COMMIT_LENGTH = 12
 
+SCHEMA_LENGTH = 12  # of a version that is a digest; enough to tell schemas apart
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -80,7 +82,7 @@ def _row(release: str, observed: Observed) -> ReleaseRow:
         when=last.time if last else manifest.created if manifest else "",
         operator=last.operator if last else manifest.operator if manifest else "",
         source=manifest.source if manifest else "",
-        schema=manifest.schema.get("after", "") if manifest else "",
+        schema=manifest.schema.get("after", "")[:SCHEMA_LENGTH] if manifest else "",
         outcome=outcome,
         state=_state(release, observed),
     )

@@ -6,18 +6,17 @@ as a record that stays or a container is made of it, whatever names it has.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import engine
-from .image_plan import DIGEST_LENGTH
 from .planning import Difference, Plan
 from .release_record import Manifest, remove_manifest, remove_unfinished, unfinished_records
 from .service_spec import LABEL_PREFIX
 from .slots import RELEASE_LABEL, SLOT_LABEL
 
+PLATFORM_LABEL = f"{LABEL_PREFIX}platform"
 AT_REST = frozenset({"created", "exited", "dead"})
 # Names that the runbook's readers know. They move by themselves, and hold back what they stand for.
 FLOATING_TAGS = frozenset({"latest", "previous"})
@@ -51,17 +50,22 @@ class Holdings:
 
 
 def observe_holdings(client: Any, platform: str, root: str) -> Holdings:
-    """From ``GET /containers/json`` and ``GET /images/json`` (Docker Engine API 1.41)."""
+    """From ``GET /containers/json`` and ``GET /images/json`` (Docker Engine API 1.41).
+
+    On a host that is shared with another platform no image counts: what its records name is not known here.
+    """
+    listed = client.containers(all=True)
+    platforms = {(entry["Labels"] or {}).get(PLATFORM_LABEL, platform) for entry in listed}
     return Holdings(
-        tuple(_container(entry, platform) for entry in client.containers(all=True)),
-        tuple(_image(entry) for entry in client.images()),
+        tuple(_container(entry, platform) for entry in listed),
+        tuple(_image(entry) for entry in client.images()) if platforms <= {platform} else (),
         tuple(unfinished_records(root)),
     )
 
 
 def _container(entry: Mapping[str, Any], platform: str) -> HostContainer:
     labels = entry["Labels"] or {}
-    ours = labels.get(f"{LABEL_PREFIX}platform") == platform and SLOT_LABEL in labels
+    ours = labels.get(PLATFORM_LABEL) == platform and SLOT_LABEL in labels
     return HostContainer(
         name=(entry["Names"] or [entry["Id"]])[0].removeprefix("/"),
         image_id=entry["ImageID"],
@@ -75,12 +79,11 @@ def _image(entry: Mapping[str, Any]) -> HostImage:
     return HostImage(entry["Id"], tuple(reference for reference in references if reference not in NAMELESS))
 
 
-def plan_retention(staying: set[str], manifests: Mapping[str, Manifest], holdings: Holdings, prefix: str) -> Plan:
+def plan_retention(staying: set[str], manifests: Mapping[str, Manifest], holdings: Holdings) -> Plan:
     """What to remove, in an order that can be interrupted: a release's record goes last. Not for a host on which a
     transition is under way.
 
     :param staying: the releases that stay.
-    :param prefix: first part of the names of images that the platform builds.
     """
     plan = Plan()
     leaving = [c for c in holdings.containers if c.release and c.release not in staying and c.at_rest]
@@ -89,7 +92,7 @@ def plan_retention(staying: set[str], manifests: Mapping[str, Manifest], holding
     gone = [manifest for release, manifest in sorted(manifests.items()) if release not in staying]
     kept = [manifest for release, manifest in manifests.items() if release in staying]
     held = {container.image_id for container in holdings.containers if container not in leaving}
-    for reference in _doomed_references(gone, kept, held, holdings.images, prefix):
+    for reference in _doomed_references(gone, kept, held, holdings.images):
         _remove(plan, "image", reference, f"image {reference}, which no release that stays is made of,")
     for manifest in gone:
         _remove(plan, "manifest", manifest.id, f"the record of release {manifest.id}")
@@ -104,20 +107,19 @@ def _remove(plan: Plan, what: str, subject: str, described: str) -> None:
 
 
 def _doomed_references(
-    gone: Iterable[Manifest], kept: Iterable[Manifest], held: set[str], images: Iterable[HostImage], prefix: str
+    gone: Iterable[Manifest], kept: Iterable[Manifest], held: set[str], images: Iterable[HostImage]
 ) -> list[str]:
-    """Names of images that only releases on their way out are made of, or that the platform built for none."""
+    """Names of images that only releases on their way out are made of."""
     named = {_plain(reference) for manifest in gone for reference in manifest.images.values()}
     needed: set[str] = set()
     for manifest in kept:
         needed |= {*map(_plain, manifest.images.values()), *manifest.image_ids.values()}
-    built = re.compile(rf"{re.escape(prefix)}/(backend|frontend):[0-9a-f]{{{DIGEST_LENGTH}}}")
     return [
         reference
         for image in images
         if image.id not in held | needed and needed.isdisjoint(image.references)
         for reference in image.references
-        if built.fullmatch(reference) or _names_of_one(reference, image, named)
+        if _names_of_one(reference, image, named)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,11 +17,12 @@ from .release_apply import FAILURES, ReleaseTransition, Rules, Site
 from .release_choice import Choice, Wish
 from .release_content import differences
 from .release_diary import Diary, utc_now
-from .release_history import open_transition, rollback_target, stack
+from .release_history import open_transition, retained, rollback_target, stack
 from .release_moments import NO_SURROUNDINGS, Around, Surroundings
-from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release
+from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release, waits_too_long
 from .release_record import JournalEntry, Manifest, read_journal, read_manifests, write_manifest
 from .release_recover import recover
+from .release_retention import apply_retention, observe_holdings, plan_retention
 from .release_world import World, observe_world
 from .service_apply import observe_service
 from .service_plan import plan_service
@@ -76,7 +78,7 @@ class ReleaseRun:
         choice = self._choose(entries, manifests)
         specs = choice.content.specs(self.site.platform)
         world = self._look()
-        plan = self._plan(choice, specs, world, self._serving(world, entries, manifests))
+        plan = self._plan(choice, specs, world, self._serving(world, entries, manifests), entries)
         transition = self._transition(choice, specs, world, plan)
         if not check:
             notes += self._carry_out(transition, choice, manifests, entries)
@@ -124,7 +126,12 @@ class ReleaseRun:
         return next((manifests[release] for release in [*labelled, *meant] if release in manifests), None)
 
     def _plan(
-        self, choice: Choice, specs: Mapping[str, ServiceSpec], world: World, serving: Manifest | None
+        self,
+        choice: Choice,
+        specs: Mapping[str, ServiceSpec],
+        world: World,
+        serving: Manifest | None,
+        entries: list[JournalEntry],
     ) -> ReleasePlan:
         serves = world.releases_in(world.live)
         # A slot in which another release is has nothing to be compared with, and looking costs time.
@@ -133,9 +140,18 @@ class ReleaseRun:
         idle = self._slot_plans(choice, specs, world.idle, serving=False) if waits else {}
         changed = differences(choice.content, serving.services if serving else {}, serving.secrets if serving else {})
         plan = plan_release(choice.id, world, live, idle, changed)
-        if plan.mode in (NOTHING, HEAL) and self.site.live.release(world.live) != choice.id:
-            plan.plan.add("name", choice.id, f"nginx is told that slot {world.live} is release {choice.id}")
+        if plan.mode in (NOTHING, HEAL):
+            self._plan_agreement(choice, world, plan, entries)
         return plan
+
+    def _plan_agreement(self, choice: Choice, world: World, plan: ReleasePlan, entries: list[JournalEntry]) -> None:
+        """What else is not as it should be around a release that serves already."""
+        if self.site.live.release(world.live) != choice.id:
+            plan.plan.add("name", choice.id, f"nginx is told that slot {world.live} is release {choice.id}")
+        if waits_too_long(world, entries, self.rules.warm_seconds, time.time()):
+            waits = " and ".join(sorted(world.releases_in(world.idle)))
+            sentence = f"release {waits}, which has waited in slot {world.idle} for long enough, is stopped"
+            plan.plan.add("retire", world.idle, sentence)
 
     def _slot_plans(
         self, choice: Choice, specs: Mapping[str, ServiceSpec], slot: str, *, serving: bool
@@ -185,7 +201,22 @@ class ReleaseRun:
         transition.run()
         if transition.plan.mode in (NOTHING, HEAL):
             self._agree(transition, choice, manifests, entries)
+        else:
+            around.notes += self._let_go(choice.id)
         return around.notes
+
+    def _let_go(self, active: str) -> list[str]:
+        """Releases that nobody goes back to are forgotten. The transition is over: a failure here is told, no more."""
+        entries, (manifests, _) = read_journal(self.site.root), read_manifests(self.site.root)
+        warm = "".join(sorted(self._look().releases_in(self._look().idle))[:1])
+        staying = retained(entries, self.rules.keep, active, warm)
+        try:
+            holdings = observe_holdings(self.site.client, self.site.platform, self.site.root)
+            plan = plan_retention(staying, manifests, holdings)
+            apply_retention(self.site.client, self.site.root, plan)
+        except FAILURES as error:
+            return [f"What is no longer needed could not be removed: {error}"]
+        return plan.sentences
 
     def _tag(self, choice: Choice) -> list[str]:
         """People know images by tags; what serves does not depend on them, so a failure is told and no more."""
@@ -207,6 +238,8 @@ class ReleaseRun:
         if choice.id not in manifests:
             write_manifest(self.site.root, self._manifest(choice, None))
         self.site.live.name_release(transition.plan.slot, choice.id)
+        if "retire" in transition.plan.plan.kinds:
+            transition.end_idle()
         if stack(entries)[-1:] != [choice.id]:
             transition.diary.note("done", "found serving")
 

@@ -28,6 +28,7 @@ except ImportError:  # said as a sentence by those who connect
 POLL_SECONDS = 0.2
 UNDEFINED_TABLE = "42P01"  # PostgreSQL's manual, appendix A
 SESSION_NAME = "erni-migration"
+PLATFORM_LABEL = f"{LABEL_PREFIX}platform"
 NOTHING_SWITCHED = "Nothing was switched: the release that served still serves."
 
 # The ledger's row about a migration that runs, or that was killed: its digest is that of the structure before.
@@ -192,7 +193,7 @@ def schema_lock(connected: Any, wait_seconds: float) -> Iterator[None]:
 
 def _run_alone(client: Any, connected: Any, service: ServiceSpec, spec: MigrationSpec) -> None:
     """The command's container, and nothing of it afterwards: neither the container nor a session that still works."""
-    name = f"{service.container}-migration"
+    name = f"{service.labels[PLATFORM_LABEL]}-migration"  # whatever the slot: a killed run's must be found
     _ask(connected, END_SESSIONS, SESSION_NAME)  # of a run that was killed: the lock is held, so nobody else's
     code, output = _run(client, migration_service(service, name, spec), name, spec.timeout)
     _ask(connected, END_SESSIONS, SESSION_NAME)
@@ -220,14 +221,13 @@ def migration_service(service: ServiceSpec, name: str, spec: MigrationSpec) -> S
         "client_connection_check_interval": "1s",  # of a killed client the server would learn late
     }
     session = {"PGAPPNAME": SESSION_NAME, "PGOPTIONS": " ".join(f"-c {key}={value}" for key, value in options.items())}
-    platform = {key: value for key, value in service.labels.items() if key == f"{LABEL_PREFIX}platform"}
     return replace(
         service,
         name="migration",
         container=name,
         command=spec.command,
         environment={**service.environment, **session},
-        labels=platform | {f"{LABEL_PREFIX}service": "migration"},
+        labels={PLATFORM_LABEL: service.labels[PLATFORM_LABEL], f"{LABEL_PREFIX}service": "migration"},
         networks=tuple(replace(network, address="", aliases=()) for network in service.networks),
         ports={},
     )

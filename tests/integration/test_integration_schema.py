@@ -51,7 +51,7 @@ class Application:
 
     @property
     def container(self) -> str:
-        return f"{self.service.container}-migration"
+        return f"{self.service.labels['ch.erni.platform']}-migration"
 
     def migrate(self, *statements: str, client: Any = None, **changes: Any) -> Migrated:
         command = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", *(f"--command={text}" for text in statements)]

@@ -89,7 +89,7 @@ def test_a_refused_rollback_names_the_way_back(backup: str, way: str) -> None:
 
 def test_a_migration_has_the_backends_world_but_none_of_its_names() -> None:
     backend = replace(service(), labels={**service().labels, "ch.erni.slot": "green", "ch.erni.release": "abc"})
-    config = engine.container_config(migration_service(backend, "erni-web-migration", SPEC))
+    config = engine.container_config(migration_service(backend, "erni-migration", SPEC))
 
     environment = dict(entry.split("=", 1) for entry in config["Env"])
     assert (environment["TOKEN"], environment["MODE"]) == (SECRET, "plain")
@@ -224,7 +224,7 @@ BACKEND = replace(
     container="erni-backend-green",
     networks=(NetworkAttachment("erni-edge", "172.30.10.30", ("backend",)), NetworkAttachment("erni-data", "", ("b",))),
 )
-CONTAINER = "erni-backend-green-migration"
+CONTAINER = "erni-migration"
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +251,13 @@ def test_a_migration_runs_in_a_container_that_goes_on_all_the_backends_networks(
     ]
     assert database.asked_for("pg_advisory_unlock") == 1
     assert database.asked_for(SPEC.run_name) == 2, "it is looked up, and recorded"
+
+
+def test_what_a_killed_run_left_is_removed_whatever_its_slot_was() -> None:
+    client = Engine()
+    client.here = {CONTAINER}
+    migrate(client, Database(), replace(BACKEND, container="erni-backend-blue"), SPEC)
+    assert client.told[:2] == [f"remove {CONTAINER}", f"create {CONTAINER}"]
 
 
 def test_what_has_run_is_not_run_again() -> None:
