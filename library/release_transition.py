@@ -37,9 +37,8 @@ options:
     type: dict
     required: true
   proxy:
-    description: The proxy in front.
+    description: The proxy in front, where it is on this host; else O(live_slot) tells what it does.
     type: dict
-    required: true
     suboptions:
       container: {description: "Name of its container.", type: str, required: true}
       live_folder: {description: "Folder in which it looks up which slot serves.", type: path, required: true}
@@ -64,6 +63,18 @@ options:
     description: What it is allowed against the one before, in the terms of C(BakeRules) (bake.py).
     type: dict
     default: {}
+  live_slot:
+    description: Without O(proxy), the slot that the proxy asks.
+    type: str
+    choices: [blue, green]
+    default: blue
+  release_id: {description: "On several hosts, the id of the whole release; empty computes it.", type: str, default: ""}
+  step:
+    description: With C(candidate) it stops before the switch, with C(settle) it finishes or undoes what was begun.
+    type: str
+    choices: [all, candidate, settle]
+    default: all
+  switching: {description: "Use the other slot even where nothing differs.", type: bool, default: false}
   drain_seconds:
     description: How long requests in flight may take before their container is told to stop.
     type: float
@@ -108,6 +119,10 @@ slot:
   description: The slot that it serves from.
   type: str
   returned: always
+switches:
+  description: Whether the way to it leads through the other slot.
+  type: bool
+  returned: always
 erni_report:
   description: What serves now, how long each phase took, and what an operator should know besides.
   type: str
@@ -122,12 +137,12 @@ from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.bake import BakeRules
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
-from ansible.module_utils.erni.live_folder import LiveFolder
+from ansible.module_utils.erni.live_folder import LiveElsewhere, LiveFolder
 from ansible.module_utils.erni.release_apply import FAILURES, Rules, Site
 from ansible.module_utils.erni.release_choice import Wish
 from ansible.module_utils.erni.release_moments import Surroundings
 from ansible.module_utils.erni.release_proxy import Proxy, Upstream
-from ansible.module_utils.erni.release_run import Author, Outcome, ReleaseRun
+from ansible.module_utils.erni.release_run import Author, Outcome, ReleaseRun, Spread
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
@@ -146,7 +161,6 @@ ARGUMENT_SPEC = {
     "upstreams": {"type": "dict", "required": True},
     "proxy": {
         "type": "dict",
-        "required": True,
         "options": {
             "container": {"type": "str", "required": True},
             "live_folder": {"type": "path", "required": True},
@@ -161,6 +175,10 @@ ARGUMENT_SPEC = {
     "admin_password": {"type": "str", "default": "", "no_log": True},
     "bake_seconds": {"type": "float", "default": 0.0},
     "bake": {"type": "dict", "default": {}},
+    "live_slot": {"type": "str", "choices": ["blue", "green"], "default": "blue"},
+    "release_id": {"type": "str", "default": ""},
+    "step": {"type": "str", "choices": ["all", "candidate", "settle"], "default": "all"},
+    "switching": {"type": "bool", "default": False},
     "drain_seconds": {"type": "float", "default": 30.0},
     "warm_seconds": {"type": "float", "default": 900.0},
     "keep": {"type": "int", "default": 5},
@@ -173,8 +191,8 @@ def run_of(params: dict[str, Any], client: Any) -> ReleaseRun:
         client=client,
         platform=params["platform"],
         root=os.path.join(params["root"], "releases"),
-        live=LiveFolder(proxy["live_folder"]),
-        proxy=Proxy(proxy["container"], proxy["hostname"], proxy["paths"]),
+        live=LiveFolder(proxy["live_folder"]) if proxy else LiveElsewhere(params["live_slot"]),
+        proxy=Proxy(proxy["container"], proxy["hostname"], proxy["paths"]) if proxy else None,
         upstreams={name: Upstream(int(at["port"]), at["path"]) for name, at in params["upstreams"].items()},
     )
     return ReleaseRun(
@@ -185,6 +203,12 @@ def run_of(params: dict[str, Any], client: Any) -> ReleaseRun:
         author=Author(params["operator"], params["environment_name"], params["reason"], params["commit"]),
         to=params["to"],
         image_prefix=params["image_prefix"],
+        spread=Spread(
+            release=params["release_id"],
+            switching=params["switching"],
+            until_gated=params["step"] == "candidate",
+            settling=params["step"] == "settle",
+        ),
         surroundings=Surroundings(
             hooks=params["hooks"],
             hook_timeout=params["hook_timeout"],
@@ -225,6 +249,7 @@ def main() -> None:
         actions=outcome.plan.sentences,
         release=outcome.release,
         slot=outcome.slot,
+        switches=outcome.switches,
         ansible_facts={"erni_release": outcome.release},
         diff=outcome.plan.diff("release"),
     )

@@ -123,6 +123,31 @@ class LiveFolder:
         sync_folder(self.path)
 
 
+class LiveElsewhere:
+    """What serves, on a host without a proxy: it is told, and not changed from here."""
+
+    def __init__(self, slot: str) -> None:
+        _require_slot(slot)
+        self._slot = slot
+
+    def slot(self) -> str:
+        return self._slot
+
+    def switch(self, slot: str) -> None:
+        """:raises PlatformError: for another slot than the one that was told."""
+        if slot != self._slot:
+            raise PlatformError(f"Slot {slot} cannot be switched to from here", "the proxy is on another host")
+
+    def release(self, _slot: str) -> str:
+        return ""
+
+    def name_release(self, _slot: str, _release_id: str) -> None:
+        """Names are the proxy's host's to keep."""
+
+    def in_maintenance(self) -> bool:
+        return False
+
+
 def _require_slot(slot: str) -> None:
     if slot not in SLOTS:
         raise PlatformError(f"'{slot}' is no slot", f"there are {' and '.join(SLOTS)}")

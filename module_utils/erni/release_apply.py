@@ -7,13 +7,13 @@ switch is one file operation in the proxy's live folder. A failure after it swit
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import engine
 from .errors import PlatformError
-from .live_folder import LiveFolder
+from .live_folder import LiveElsewhere, LiveFolder
 from .release_candidates import (
     drain,
     keep_logs,
@@ -37,14 +37,21 @@ FAILURES = (PlatformError, engine.docker_errors.DockerException, OSError)
 
 @dataclass(frozen=True)
 class Site:
-    """The host that a transition happens on. ``root`` is the folder of the releases' records."""
+    """The host that a transition happens on. ``root`` is the folder of the releases' records; ``proxy`` is None where
+    it is on another host, which then switches and proves."""
 
     client: Any
     platform: str
     root: str
-    live: LiveFolder
-    proxy: Proxy
+    live: LiveFolder | LiveElsewhere
+    proxy: Proxy | None
     upstreams: Mapping[str, Upstream]
+
+    def prove(self, slot: str, release: str, services: Iterable[str]) -> None:
+        """:raises PlatformError: when users do not get the release; during maintenance no page is shown to them."""
+        shown = [s for s in services if s == "backend" or not self.live.in_maintenance()]
+        if self.proxy is not None:
+            prove(self.client, self.proxy, slot, release, shown)
 
     def folder(self, release: str) -> str:
         return os.path.join(self.root, release)
@@ -89,8 +96,9 @@ class ReleaseTransition:
     diary: Diary
     moments: Moments = field(default_factory=Moments)
 
-    def run(self) -> None:
-        """:raises PlatformError: after what had to be undone has been undone; it says what serves."""
+    def run(self, *, until_gated: bool = False) -> None:
+        """:param until_gated: leave the switch to the proxy's host, and what follows to a later recovery.
+        :raises PlatformError: after what had to be undone has been undone; it says what serves."""
         if self.plan.mode == NOTHING:
             return
         if self.plan.mode == HEAL:
@@ -98,6 +106,8 @@ class ReleaseTransition:
             return
         self.diary.note("begun", self.plan.mode)
         self._until_the_switch()
+        if until_gated and self.plan.switches:
+            return
         if self.plan.switches:
             self._switch_and_prove()
         self._settle()
@@ -134,16 +144,16 @@ class ReleaseTransition:
         started = start_candidates(self.site.client, specs)
         for transition in started.values():
             transition.pass_gate()
-        if self.plan.switches:
-            self._reachable_from_the_proxy()
+        if self.plan.switches and self.site.proxy is not None:
+            self._reachable_from(self.site.proxy)
         self.diary.note("gated")
 
-    def _reachable_from_the_proxy(self) -> None:
+    def _reachable_from(self, proxy: Proxy) -> None:
         for service, spec in self.specs.items():
             address = address_in(spec, self.plan.slot)
-            reached, why = reachable(self.site.client, self.site.proxy, address, self.site.upstreams[service])
+            reached, why = reachable(self.site.client, proxy, address, self.site.upstreams[service])
             if not reached:
-                what = f"The candidate of {service} at {address} cannot be reached from {self.site.proxy.container}"
+                what = f"The candidate of {service} at {address} cannot be reached from {proxy.container}"
                 raise PlatformError(what, why)
 
     def _switch_and_prove(self) -> None:
@@ -152,7 +162,7 @@ class ReleaseTransition:
             self.site.live.switch(self.plan.slot)
             give_names(self.site, self._canonical())
             self.diary.note("switched")
-            prove(self.site.client, self.site.proxy, self.plan.slot, self.release, self._shown())
+            self.site.prove(self.plan.slot, self.release, self.specs)
             self.diary.note("proven")
             self.moments.switched()
             self.moments.bake()
@@ -191,7 +201,7 @@ class ReleaseTransition:
         try:
             self.site.live.switch(self.world.live)
             give_names(self.site, self._canonical())
-            prove(self.site.client, self.site.proxy, self.world.live, former, self._shown())
+            self.site.prove(self.world.live, former, self.specs)
         except FAILURES as second:
             return self._stuck(failure, former, second)
         kept = self._take_back()
@@ -238,10 +248,6 @@ class ReleaseTransition:
 
     def _ran_before(self) -> set[str]:
         return {i.name for i in self.world.instances if i.running and i.slot == self.plan.slot}
-
-    def _shown(self) -> list[str]:
-        """The services that can prove themselves to a user now: during maintenance no page is shown."""
-        return [s for s in self.specs if s == "backend" or not self.site.live.in_maintenance()]
 
     def _spec(self, service: str, slot: str) -> ServiceSpec:
         return in_slot(self.specs[service], slot, self.release, serving=slot == self.world.live)

@@ -134,12 +134,12 @@ class Around:
         return connection(database["socket_folder"], database["name"], "postgres", str(database["admin_password"]))
 
     def _bake(self) -> None:
-        if self.surroundings.bake_seconds <= 0:
+        transition, proxy = self.transition, self.transition.site.proxy
+        if self.surroundings.bake_seconds <= 0 or proxy is None:
             return
-        transition = self.transition
         bake = Bake(
             client=transition.site.client,
-            proxy=transition.site.proxy.container,
+            proxy=proxy.container,
             slots={address_in(spec, slot): slot for spec in transition.specs.values() for slot in SLOTS},
             containers=[spec.container for spec in transition.specs.values()],
             seconds=self.surroundings.bake_seconds,

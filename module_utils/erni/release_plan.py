@@ -53,20 +53,23 @@ def plan_release(
     live_plans: Mapping[str, Plan],
     idle_plans: Mapping[str, Plan],
     differences: list[Difference],
+    *,
+    switching: bool = False,
 ) -> ReleasePlan:
     """The way from ``world`` to the release serving.
 
     :param live_plans: per service, what would make its container in the live slot one of the release.
     :param idle_plans: likewise for the slot that does not serve.
     :param differences: what the release changes against the one that serves, by name.
+    :param switching: another host needs the other slot, so this one follows whether it has to or not.
     """
     serving = world.releases_in(world.live)
     if not serving:
         return _in_place(FIRST, release, world, live_plans)
-    if serving == {release} and _kinds(live_plans) <= IN_PLACE:
+    if serving == {release} and _kinds(live_plans) <= IN_PLACE and not switching:
         return _in_place(HEAL if _kinds(live_plans) else NOTHING, release, world, live_plans)
     waiting = world.releases_in(world.idle) == {release}
-    if waiting and serving != {release} and _kinds(idle_plans) <= RETURNING:
+    if waiting and (switching or serving != {release}) and _kinds(idle_plans) <= RETURNING:
         return _return(release, world, idle_plans, differences)
     return _replace(release, world, live_plans, differences)
 

@@ -13,7 +13,6 @@ from .release_apply import FAILURES, Site, give_names, restore_displaced
 from .release_candidates import remove
 from .release_diary import Diary
 from .release_plan import FIRST, REPLACE
-from .release_proxy import prove
 from .release_record import JournalEntry
 from .release_world import World, observe_world
 
@@ -40,7 +39,7 @@ def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalE
 def _finish(site: Site, canonical: Mapping[str, str], world: World, last: JournalEntry, diary: Diary) -> list[str]:
     try:
         _start_all(site, world, last.slot)
-        prove(site.client, site.proxy, last.slot, last.release, canonical)
+        site.prove(last.slot, last.release, canonical)
     except FAILURES as error:
         return _take_back(site, canonical, last, diary, error)
     remove(site.client, world.displaced())
@@ -55,7 +54,7 @@ def _take_back(
         _start_all(site, observe_world(site.client, site.platform, canonical, last.slot), last.from_slot)
         site.live.switch(last.from_slot)
         give_names(site, canonical)
-        prove(site.client, site.proxy, last.from_slot, last.from_release, canonical)
+        site.prove(last.from_slot, last.from_release, canonical)
     except FAILURES as second:
         diary.note("stuck", str(second))
         raise PlatformError(

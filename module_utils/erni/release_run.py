@@ -50,6 +50,18 @@ class Outcome:
     slot: str
     plan: Plan
     report: list[str] = field(default_factory=list)
+    switches: bool = False
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a release on several hosts needs: one ``release`` id for all, ``switching`` on all where one has to, to stop
+    ``until_gated``; and ``settling``, which only finishes or undoes what was begun, once the proxy has decided."""
+
+    release: str = ""
+    switching: bool = False
+    until_gated: bool = False
+    settling: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,7 @@ class ReleaseRun:
     author: Author
     to: str = ""
     image_prefix: str = ""
+    spread: Spread = Spread()
     surroundings: Surroundings = NO_SURROUNDINGS
 
     def run(self, *, check: bool) -> Outcome:
@@ -75,7 +88,11 @@ class ReleaseRun:
         elif not check:
             said = recover(self.site, self._canonical(), interrupted)
             entries = read_journal(self.site.root)
+        if self.spread.settling:
+            return self._settled(said, entries)
         choice = self._choose(entries, manifests)
+        if self.spread.release:
+            choice = replace(choice, id=self.spread.release)
         specs = choice.content.specs(self.site.platform)
         world = self._look()
         plan = self._plan(choice, specs, world, self._serving(world, entries, manifests), entries)
@@ -86,9 +103,15 @@ class ReleaseRun:
         for sentence in said:
             merged.add("recover", choice.id, sentence)
         merged.actions.extend(plan.plan.actions)
-        return Outcome(
-            choice.id, plan.slot, merged, [*self._told(transition, world, check=check), *notes, *choice.notes]
-        )
+        report = [*self._told(transition, world, check=check), *notes, *choice.notes]
+        return Outcome(choice.id, plan.slot, merged, report, plan.switches)
+
+    def _settled(self, said: list[str], entries: list[JournalEntry]) -> Outcome:
+        plan = Plan()
+        for sentence in said:
+            plan.add("recover", self.site.platform, sentence)
+        release = (stack(entries) or [""])[-1]
+        return Outcome(release, self.site.live.slot(), plan, self._let_go(release) if said else [])
 
     def _told(self, transition: ReleaseTransition, world: World, *, check: bool) -> list[str]:
         release, slot = transition.release, transition.plan.slot
@@ -139,14 +162,14 @@ class ReleaseRun:
         waits = world.releases_in(world.idle) == {choice.id}
         idle = self._slot_plans(choice, specs, world.idle, serving=False) if waits else {}
         changed = differences(choice.content, serving.services if serving else {}, serving.secrets if serving else {})
-        plan = plan_release(choice.id, world, live, idle, changed)
+        plan = plan_release(choice.id, world, live, idle, changed, switching=self.spread.switching)
         if plan.mode in (NOTHING, HEAL):
             self._plan_agreement(choice, world, plan, entries)
         return plan
 
     def _plan_agreement(self, choice: Choice, world: World, plan: ReleasePlan, entries: list[JournalEntry]) -> None:
         """What else is not as it should be around a release that serves already."""
-        if self.site.live.release(world.live) != choice.id:
+        if self.site.proxy is not None and self.site.live.release(world.live) != choice.id:
             plan.plan.add("name", choice.id, f"nginx is told that slot {world.live} is release {choice.id}")
         if waits_too_long(world, entries, self.rules.warm_seconds, time.time()):
             waits = " and ".join(sorted(world.releases_in(world.idle)))
@@ -198,10 +221,10 @@ class ReleaseRun:
             around.notes += self._tag(choice)
 
         transition.moments = replace(moments, before=recorded, done=tagged)
-        transition.run()
+        transition.run(until_gated=self.spread.until_gated)
         if transition.plan.mode in (NOTHING, HEAL):
             self._agree(transition, choice, manifests, entries)
-        else:
+        elif not self.spread.until_gated:
             around.notes += self._let_go(choice.id)
         return around.notes
 

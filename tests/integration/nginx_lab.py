@@ -278,7 +278,7 @@ def _exchange(connection: http.client.HTTPConnection, method: str, path: str, he
     try:
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
-        names = {name.lower(): value for name, value in response.getheaders()}
+        names = {name.lower(): response.getheader(name, "") for name, _ in response.getheaders()}  # twice: joined
         return Answer(response.status, names, response.read().decode())
     finally:
         connection.close()

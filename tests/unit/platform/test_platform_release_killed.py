@@ -135,8 +135,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
             model.remove(instance.name)
 
     for module in (release_apply, release_recover):
-        monkeypatch.setattr(module, "prove", prove)
         monkeypatch.setattr(module, "remove", remove)
+    monkeypatch.setattr(release_apply, "prove", prove)
     monkeypatch.setattr(release_apply, "start_candidates", start_candidates)
     monkeypatch.setattr(release_apply, "rename_all", rename_all)
     monkeypatch.setattr(release_apply, "stop", lambda _, name, __: model.stop(name))
