@@ -19,6 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path("group_vars/all")
+PLAYBOOKS = Path("playbooks")
 NOTICE = "<!-- Written by tools/role_docs.py. Change meta/, defaults/ or group_vars/all/, and run it again. -->"
 LONGEST_DEFAULT = 90
 NO_DEFAULT = object()
@@ -26,16 +27,20 @@ NO_DEFAULT = object()
 
 @dataclass(frozen=True)
 class Role:
-    """What the files of a role say. ``shared`` maps a variable of group_vars/all/ to (file, value)."""
+    """What the files of a role say. ``shared`` maps a variable of group_vars/all/ to (file, value).
+
+    Of its entry points those are verbs that have a playbook of their name, the others parts that verbs are made of.
+    """
 
     name: str
-    entry_points: dict[str, Any]
+    verbs: dict[str, Any]
+    parts: dict[str, Any]
     defaults: dict[str, Any]
     shared: dict[str, tuple[str, Any]]
 
     @property
     def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = self.entry_points["up"].get("options", {})
+        options: dict[str, Any] = self.verbs["up"].get("options", {})
         return options
 
     @property
@@ -57,32 +62,49 @@ def shared_variables(root: Path) -> dict[str, tuple[str, Any]]:
 
 def read_roles(root: Path = ROOT) -> list[Role]:
     shared = shared_variables(root)
-    return [
-        Role(
-            folder.name,
-            load(folder / "meta" / "argument_specs.yml")["argument_specs"],
-            load(folder / "defaults" / "main.yml"),
-            shared,
-        )
-        for folder in sorted((root / "roles").iterdir())
-        if (folder / "meta" / "argument_specs.yml").is_file()
-    ]
+    known_verbs = {path.stem for path in (root / PLAYBOOKS).glob("*.yml")}
+    roles = []
+    for folder in sorted((root / "roles").iterdir()):
+        if not (folder / "meta" / "argument_specs.yml").is_file():
+            continue
+        entry_points = load(folder / "meta" / "argument_specs.yml")["argument_specs"]
+        verbs = {name: entry for name, entry in entry_points.items() if name in known_verbs}
+        parts = {name: entry for name, entry in entry_points.items() if name not in known_verbs}
+        roles.append(Role(folder.name, verbs, parts, load(folder / "defaults" / "main.yml"), shared))
+    return roles
 
 
 def readme(role: Role) -> str:
     sections = [
-        [NOTICE, f"# {role.name}", "", role.entry_points["up"]["description"]],
+        [NOTICE, f"# {role.name}", "", role.verbs["up"]["description"]],
         ["## Verbs", "", *_verbs(role)],
         ["## Variables", "", *_variables(role)],
     ]
+    if role.parts:
+        sections.insert(2, ["## Parts", "", *_parts(role)])
     if role.service:
         sections.append(["## The service mapping", "", *_service(role)])
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
 def _verbs(role: Role) -> list[str]:
-    rows = [(f"`{verb}`", entry["short_description"]) for verb, entry in role.entry_points.items()]
+    rows = [(f"`{verb}`", entry["short_description"]) for verb, entry in role.verbs.items()]
     return table(("verb", "what it does"), rows)
+
+
+def _parts(role: Role) -> list[str]:
+    rows = [
+        (f"`{part}`", entry["short_description"], _each(_taken(entry.get("options", {}))) or "nothing")
+        for part, entry in role.parts.items()
+    ]
+    return ["What verbs are made of; each is a file of tasks.", "", *table(("part", "what it does", "takes"), rows)]
+
+
+def _taken(options: Mapping[str, Any]) -> Iterator[str]:
+    """The inputs of a part, which its caller gives; those of verbs are the role's variables."""
+    for name, option in options.items():
+        choices = f": {', '.join(map(str, option['choices']))}" if option.get("choices") else ""
+        yield f"`{name}` ({option['type']}): {option['description']}{choices}"
 
 
 def _variables(role: Role) -> list[str]:

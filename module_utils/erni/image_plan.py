@@ -136,8 +136,3 @@ def plan_aliases(aliases: Mapping[str, str], present: Iterable[str]) -> Plan:
             plan.differences.append(Difference(f"image {alias}", None, reference))
             plan.add("tag", alias, f"image {alias}, which this host does not have, is {reference}")
     return plan
-
-
-def release_id(backend: str, frontend: str) -> str:
-    """A release is what serves together: both images, by reference."""
-    return hashlib.sha256(f"{backend}\n{frontend}".encode()).hexdigest()[:DIGEST_LENGTH]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,12 @@ def content_of(
     }
     values = {name: {key: str(value) for key, value in (secrets.get(name) or {}).items()} for name in services}
     return ReleaseContent(clean, values)
+
+
+def combined_id(ids: Iterable[str]) -> str:
+    """One id for what runs on several hosts, each with a content of its own: one that all share stays as it is."""
+    different = sorted(set(ids))
+    return different[0] if len(different) == 1 else _digest(different)[:ID_LENGTH]
 
 
 def fingerprint(name: str, value: str) -> str:

@@ -14,7 +14,7 @@ from .errors import PlatformError
 from .image_pin import pinned, tag_release
 from .planning import Plan
 from .release_apply import FAILURES, ReleaseTransition, Rules, Site
-from .release_choice import Choice, Wish
+from .release_choice import Choice, Wish, is_gone_back_from
 from .release_content import differences
 from .release_diary import Diary, utc_now
 from .release_history import open_transition, retained, rollback_target, stack
@@ -91,8 +91,6 @@ class ReleaseRun:
         if self.spread.settling:
             return self._settled(said, entries)
         choice = self._choose(entries, manifests)
-        if self.spread.release:
-            choice = replace(choice, id=self.spread.release)
         specs = choice.content.specs(self.site.platform)
         world = self._look()
         plan = self._plan(choice, specs, world, self._serving(world, entries, manifests), entries)
@@ -137,10 +135,16 @@ class ReleaseRun:
         if self.verb == ROLLBACK:
             target = rollback_target(entries, manifests, self.to)
             return release_choice.as_recorded(manifests[target], self.wish)
+        given = self.spread.release
         if self.verb == DEPLOY:
-            return release_choice.for_deploy(self._pinned(), entries)
-        serving = self._serving(self._look(), entries, manifests)
-        return release_choice.for_up(self._pinned(), entries, serving)
+            choice = release_choice.for_deploy(self._pinned(), entries)
+        else:
+            serving = self._serving(self._look(), entries, manifests)
+            # The whole release's id says whether this host's part is the recorded one, and whether it is to be held.
+            if given and serving and (given == serving.id or is_gone_back_from(given, entries)):
+                return release_choice.as_recorded(serving, self.wish)
+            choice = release_choice.for_up(self._pinned(), entries, serving)
+        return replace(choice, id=given) if given else choice
 
     def _serving(self, world: World, entries: list[JournalEntry], manifests: Mapping[str, Manifest]) -> Manifest | None:
         """What serves, by the containers' labels; where there is none, what was meant to, by the journal."""

@@ -33,6 +33,7 @@ OWN_PREFIXES = (
     "frontend_",
     "nginx_",
     "docker_engine_",
+    "release_",
     "erni_",
     "trusted_",
 )

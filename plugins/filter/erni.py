@@ -1,4 +1,4 @@
-"""Filters of the platform: fixed addresses, release ids, and quoting for URLs."""
+"""Filters of the platform: fixed addresses, ids and slots of releases, and quoting for URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ansible.errors import AnsibleFilterError
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
 from ansible.module_utils.erni.certificate import alternative_name
-from ansible.module_utils.erni.image_plan import release_id
+from ansible.module_utils.erni.release_content import combined_id
+from ansible.module_utils.erni.slots import other
 
 
 def network_address(subnet: str, number: int) -> str:
@@ -52,5 +53,6 @@ class FilterModule:
             "erni_addresses": network_addresses,
             "erni_upper_half": upper_half,
             "erni_url_quote": url_quote,
-            "erni_release": release_id,
+            "erni_combined_release": combined_id,
+            "erni_other_slot": other,
         }

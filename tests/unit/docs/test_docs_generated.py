@@ -60,7 +60,7 @@ def test_a_roles_readme_is_what_the_generator_writes(role: Role) -> None:
 
 
 def test_check_tells_a_stale_readme_and_writes_nothing(tmp_path: Path) -> None:
-    for name in ("roles", "group_vars", "tools"):
+    for name in ("roles", "group_vars", "playbooks", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     stale = tmp_path / "roles" / "redis" / "README.md"
     stale.write_text("# redis, by hand\n")
@@ -87,8 +87,23 @@ def test_each_variable_of_a_role_is_described(role: Role) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_a_roles_entry_points_are_verbs_that_have_a_playbook(role: Role) -> None:
-    assert set(role.entry_points) <= set(PLAYBOOKS)
+def test_a_roles_entry_points_are_verbs_that_have_a_playbook_or_parts_that_are_told_apart(role: Role) -> None:
+    assert set(role.verbs) <= set(PLAYBOOKS)
+    assert set(role.parts).isdisjoint(VERBS)
+    pages = role_docs.readme(role).split("\n## ")
+    told = {page.splitlines()[0]: set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) for page in pages}
+    assert told["Verbs"] == set(role.verbs)
+    assert told.get("Parts", set()) == set(role.parts)
+
+
+def test_what_a_part_takes_is_told_beside_it() -> None:
+    takes = {"options": {"what": {"type": "str", "description": "The thing", "choices": ["a", "b"]}}}
+    role = Role("r", {"up": {"short_description": "Serve", "description": "R."}}, {}, {}, {})
+    assert "## Parts" not in role_docs.readme(role)
+    part = {"short_description": "Look", **takes}
+    told = role_docs.readme(Role(role.name, role.verbs, {"look": part, "rest": {"short_description": "Wait"}}, {}, {}))
+    assert "| `look` | Look | `what` (str): The thing: a, b |" in told
+    assert "| `rest` | Wait | nothing |" in told
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_any_password_survives_in_a_url(password: str) -> None:
     assert unquote(url.password or "") == password
 
 
-def test_the_other_filters_are_the_functions_that_modules_use() -> None:
-    assert FILTERS["erni_alternative_name"]("192.0.2.7") == "IP:192.0.2.7"
-    assert len(FILTERS["erni_release"]("a", "b")) == 12
+def test_a_release_on_several_hosts_has_one_id_and_on_one_host_its_own() -> None:
+    assert FILTERS["erni_combined_release"](["a", "a"]) == "a"
+    assert FILTERS["erni_combined_release"](["a", "b"]) == FILTERS["erni_combined_release"](["b", "a"])
+    assert len(FILTERS["erni_combined_release"](["a", "b"])) == 12
+
+
+def test_the_slot_that_does_not_serve_is_the_other_one() -> None:
+    assert FILTERS["erni_other_slot"]("blue") == "green"

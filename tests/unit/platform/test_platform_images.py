@@ -18,7 +18,6 @@ from ansible.module_utils.erni.image_plan import (
     builds_from_mapping,
     name_builds,
     plan_images,
-    release_id,
     waves,
     with_parents,
 )
@@ -145,12 +144,6 @@ def test_only_images_that_are_missing_are_made(verb: str) -> None:
     assert plan.sentences == [f"image x:1 is {verb}"]
     assert plan.diff("images")["after"] == {"image x:1": "present"}
     assert not plan_images(["y:2"], ["y:2"], verb).changed
-
-
-def test_a_release_is_both_images_in_their_places() -> None:
-    assert re.fullmatch(r"[0-9a-f]{12}", release_id("a", "b"))
-    assert release_id("a", "b") == release_id("a", "b")
-    assert len({release_id("a", "b"), release_id("b", "a"), release_id("a", "c"), release_id("c", "b")}) == 4
 
 
 # Build contexts.
