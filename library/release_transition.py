@@ -119,6 +119,10 @@ slot:
   description: The slot that it serves from.
   type: str
   returned: always
+from_release:
+  description: The release that served before; empty where none did.
+  type: str
+  returned: always
 switches:
   description: Whether the way to it leads through the other slot.
   type: bool
@@ -249,6 +253,7 @@ def main() -> None:
         actions=outcome.plan.sentences,
         release=outcome.release,
         slot=outcome.slot,
+        from_release=outcome.from_release,
         switches=outcome.switches,
         ansible_facts={"erni_release": outcome.release},
         diff=outcome.plan.diff("release"),

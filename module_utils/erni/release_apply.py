@@ -185,7 +185,8 @@ class ReleaseTransition:
     def _abandoned(self, error: Exception) -> PlatformError:
         """Nothing of the candidate stays but its last words; whoever was set aside for it comes back."""
         kept: list[str] = []
-        if self.plan.mode != RETURN:
+        # Before that line whoever carries this release there is no candidate, but waits, with former secrets perhaps.
+        if self.plan.mode != RETURN and "candidate" in dict(self.diary.lines):
             kept = self._remove_candidates([i for i in self._occupants(self.plan.slot) if i.release == self.release])
         restore_displaced(self.site, self._look(), self._ran_before())
         failure = _sentence(error, f"Release {self.release} did not come up")
@@ -247,6 +248,9 @@ class ReleaseTransition:
         return [i for i in self._look().instances if i.slot == slot and not i.displaced]
 
     def _ran_before(self) -> set[str]:
+        """Those that were ended for a candidate. A release that is gone back to in vain is none of them."""
+        if self.plan.mode != REPLACE:
+            return set()
         return {i.name for i in self.world.instances if i.running and i.slot == self.plan.slot}
 
     def _spec(self, service: str, slot: str) -> ServiceSpec:

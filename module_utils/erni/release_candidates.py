@@ -91,7 +91,7 @@ def keep_logs(client: Any, folder: str, instances: Iterable[Instance], hide: lis
     kept = []
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for instance in instances:
-        with suppress(engine.docker_errors.APIError):
+        with suppress(engine.docker_errors.APIError, OSError):  # a full disk must not keep the candidate here
             text = engine.log_excerpt(client, instance.name, hide, KEPT_LOG_LINES)
             path = os.path.join(folder, f"{stamp}-{instance.service}.log")
             ensure_folder(folder, 0o700)

@@ -71,13 +71,17 @@ def _take_back(
 
 def _undo(site: Site, world: World, interrupted: list[JournalEntry], diary: Diary) -> list[str]:
     last, phases = interrupted[-1], {entry.phase for entry in interrupted}
-    if interrupted[0].detail == REPLACE and "candidate" in phases:
-        candidates = [
-            i for i in world.instances if (i.slot, i.release, i.displaced) == (last.slot, last.release, False)
-        ]
-        remove(site.client, candidates)
-    ran = next((entry.detail for entry in interrupted if entry.phase == "prepared"), "")
-    restore_displaced(site, world, set(filter(None, ran.split(","))))
+    if interrupted[0].detail == REPLACE:  # else nobody had to make room
+        if "candidate" in phases:
+            candidates = [
+                i for i in world.instances if (i.slot, i.release, i.displaced) == (last.slot, last.release, False)
+            ]
+            remove(site.client, candidates)
+        ran = next((entry.detail for entry in interrupted if entry.phase == "prepared"), "")
+        restore_displaced(site, world, set(filter(None, ran.split(","))))
+    if "switched" in phases:  # it has served, and did not prove itself: it was killed on the way back
+        diary.note("reverted", f"interrupted after {last.phase}, while it was taken back")
+        return [f"the interrupted switch to release {last.release} is taken back: {last.from_release} serves"]
     diary.note("failed", f"interrupted after {last.phase}")
     return [f"the interrupted start of release {last.release} is undone: {last.from_release} serves as before"]
 

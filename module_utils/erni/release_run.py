@@ -51,6 +51,7 @@ class Outcome:
     plan: Plan
     report: list[str] = field(default_factory=list)
     switches: bool = False
+    from_release: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class ReleaseRun:
     surroundings: Surroundings = NO_SURROUNDINGS
 
     def run(self, *, check: bool) -> Outcome:
+        require_services(self.wish.services, self.site.upstreams)
         entries, (manifests, damaged) = read_journal(self.site.root), read_manifests(self.site.root)
         interrupted = open_transition(entries)
         notes = list(damaged)
@@ -102,7 +104,7 @@ class ReleaseRun:
             merged.add("recover", choice.id, sentence)
         merged.actions.extend(plan.plan.actions)
         report = [*self._told(transition, world, check=check), *notes, *choice.notes]
-        return Outcome(choice.id, plan.slot, merged, report, plan.switches)
+        return Outcome(choice.id, plan.slot, merged, report, plan.switches, transition.diary.template.from_release)
 
     def _settled(self, said: list[str], entries: list[JournalEntry]) -> Outcome:
         plan = Plan()
@@ -235,9 +237,10 @@ class ReleaseRun:
     def _let_go(self, active: str) -> list[str]:
         """Releases that nobody goes back to are forgotten. The transition is over: a failure here is told, no more."""
         entries, (manifests, _) = read_journal(self.site.root), read_manifests(self.site.root)
-        warm = "".join(sorted(self._look().releases_in(self._look().idle))[:1])
-        staying = retained(entries, self.rules.keep, active, warm)
         try:
+            world = self._look()
+            warm = "".join(sorted(world.releases_in(world.idle))[:1])
+            staying = retained(entries, self.rules.keep, active, warm)
             holdings = observe_holdings(self.site.client, self.site.platform, self.site.root)
             plan = plan_retention(staying, manifests, holdings)
             apply_retention(self.site.client, self.site.root, plan)

@@ -205,8 +205,9 @@ class Platform:
         shared = variables_folder / "00-shared"
         if not shared.is_symlink():
             shared.symlink_to(ROOT / "group_vars" / "all")
+        evidence = {"release_evidence_file": str(self.inventories / "releases.jsonl")}
         main = yaml.safe_load((local / "group_vars" / "all" / "main.yml").read_text())
-        (variables_folder / "main.yml").write_text(yaml.safe_dump(main | VARIABLES | dict(variables or {})))
+        (variables_folder / "main.yml").write_text(yaml.safe_dump(main | VARIABLES | evidence | dict(variables or {})))
         if secrets is not None:
             self._write_vault(folder, secrets)
         return folder

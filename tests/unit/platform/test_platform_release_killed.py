@@ -1,273 +1,256 @@
 """Killed after any single operation, the next run finishes or undoes; and at no moment does nothing serve.
 
-The engine is a small model of it; the live folder, the records and the journal are the real ones on disk.
+The engine is a small model of it (``release_model``), which checks at each operation that something serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni import release_apply, release_diary, release_recover
+from ansible.module_utils.erni import release_recover
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.live_folder import LiveFolder
-from ansible.module_utils.erni.release_apply import ReleaseTransition, Rules, Site
-from ansible.module_utils.erni.release_diary import Diary
-from ansible.module_utils.erni.release_history import open_transition
-from ansible.module_utils.erni.release_plan import NOTHING, plan_release
-from ansible.module_utils.erni.release_proxy import Proxy, Upstream
-from ansible.module_utils.erni.release_record import JournalEntry, append_entry, read_journal
-from ansible.module_utils.erni.release_world import Instance, Renaming, observe_world
-from ansible.module_utils.erni.service_spec import ServiceSpec
-from platform_builders import service
+from ansible.module_utils.erni.release_history import open_transition, quarantined, stack
+from ansible.module_utils.erni.release_record import read_journal
+from ansible.module_utils.erni.release_run import DEPLOY, ROLLBACK, UP
+from release_model import CANONICAL, Host, Killed, model_host, release_of, settled, wish
 
-OLDER, OLD, NEW = "0" * 12, "1" * 12, "2" * 12
-SERVICES = ("backend", "frontend")
-OPERATIONS = 26  # of a deploy that is left alone: of the engine, the live folder and the journal
-EACH = range(1, OPERATIONS + 1)
-CANONICAL = {name: f"erni-{name}" for name in SERVICES}
-
-
-class Killed(BaseException):
-    """Like SIGKILL: no handler of the code under test sees it."""
-
-
-@dataclass
-class Engine:
-    """Containers by name, as ``GET /containers/json`` lists them. ``fatal`` is the operation after which it is over."""
-
-    live: LiveFolder
-    containers_by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
-    operations: int = 0
-    fatal: int = -1
-    broken: set[str] = field(default_factory=set)  # releases that do not answer through the proxy
-
-    def add(self, name: str, slot: str, release: str) -> None:
-        service_name = name.split("-")[1]
-        labels = {"service": service_name, "slot": slot, "release": release}
-        self.containers_by_name[name] = {
-            "State": "running",
-            "Labels": {f"ch.erni.{key}": value for key, value in labels.items()},
-        }
-
-    def operation(self) -> None:
-        self.check_that_something_serves()
-        self.operations += 1
-        if self.operations == self.fatal:
-            raise Killed
-
-    def check_that_something_serves(self) -> None:
-        slot = self.live.slot()
-        running = [c["Labels"] for c in self.containers_by_name.values() if c["State"] == "running"]
-        serving = {labels["ch.erni.service"] for labels in running if labels["ch.erni.slot"] == slot}
-        assert serving == set(SERVICES), f"not all of a release serves in {slot}"
-
-    def containers(self, **_: Any) -> list[dict[str, Any]]:
-        return [{"Names": [f"/{name}"], **facts} for name, facts in self.containers_by_name.items()]
-
-    def rename(self, current: str, wanted: str) -> None:
-        assert wanted not in self.containers_by_name, f"the name {wanted} is taken"
-        self.containers_by_name[wanted] = self.containers_by_name.pop(current)
-        self.operation()
-
-    def start(self, name: str) -> None:
-        self.containers_by_name[name]["State"] = "running"
-        self.operation()
-
-    def stop(self, name: str) -> None:
-        self.containers_by_name[name]["State"] = "exited"
-        self.operation()
-
-    def remove(self, name: str) -> None:
-        self.containers_by_name.pop(name, None)
-        self.operation()
-
-    def releases(self) -> dict[str, tuple[str, str, str]]:
-        """Name to slot, release and state."""
-        return {
-            name: (c["Labels"]["ch.erni.slot"], c["Labels"]["ch.erni.release"], c["State"])
-            for name, c in sorted(self.containers_by_name.items())
-        }
-
-
-@dataclass
-class Gated:
-    """What the start of a candidate gives back."""
-
-    passes: Callable[[], None]
-
-    def pass_gate(self) -> None:
-        self.passes()
+OLDER_WISH, OLD_WISH, NEW_WISH = wish("WARNING"), wish("INFO"), wish("DEBUG")
+OLDER, OLD, NEW = (release_of(given) for given in (OLDER_WISH, OLD_WISH, NEW_WISH))
+FIRST_OPERATIONS, REPLACE_OPERATIONS, RETURN_OPERATIONS = 11, 28, 19  # of a run that is left alone
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    live = LiveFolder(str(tmp_path / "live"))
-    live.complete()
-    model = Engine(live)
-    for name in SERVICES:
-        model.add(f"erni-{name}", "blue", OLD)
-        model.add(f"erni-{name}-green", "green", OLDER)
-    live.name_release("blue", OLD)
-    live.name_release("green", OLDER)
-
-    def start_candidates(_: Any, specs: dict[str, ServiceSpec]) -> dict[str, Gated]:
-        for spec in specs.values():
-            assert spec.container not in model.containers_by_name
-            model.add(spec.container, spec.labels["ch.erni.slot"], spec.labels["ch.erni.release"])
-            model.operation()
-        return {name: Gated(model.operation) for name in specs}
-
-    def rename_all(_: Any, renamings: Iterable[Renaming]) -> None:
-        for renaming in renamings:
-            model.rename(renaming.current, renaming.wanted)
-
-    def prove(_: Any, __: Any, slot: str, release: str, ___: Any) -> None:
-        model.operation()
-        if release in model.broken or (live.slot(), live.release(slot)) != (slot, release):
-            raise PlatformError(f"Through the proxy release {release} does not answer")
-
-    def remove(_: Any, instances: Iterable[Instance]) -> None:
-        for instance in instances:
-            model.remove(instance.name)
-
-    for module in (release_apply, release_recover):
-        monkeypatch.setattr(module, "remove", remove)
-    monkeypatch.setattr(release_apply, "prove", prove)
-    monkeypatch.setattr(release_apply, "start_candidates", start_candidates)
-    monkeypatch.setattr(release_apply, "rename_all", rename_all)
-    monkeypatch.setattr(release_apply, "stop", lambda _, name, __: model.stop(name))
-    monkeypatch.setattr(release_apply, "drain", lambda *_: True)
-    monkeypatch.setattr(release_apply, "keep_logs", lambda *_: [])
-    monkeypatch.setattr(release_apply, "require_images", lambda *_: None)
-    monkeypatch.setattr(release_apply, "reachable", lambda *_: (True, ""))
-    monkeypatch.setattr(release_apply, "address_in", lambda *_: "172.30.10.20")
-
-    def appended(root: str, entry: JournalEntry) -> None:
-        append_entry(root, entry)
-        model.operation()
-
-    monkeypatch.setattr(release_diary, "append_entry", appended)
-    switch = live.switch
-
-    def switching(slot: str) -> None:
-        switch(slot)
-        model.operation()
-
-    monkeypatch.setattr(live, "switch", switching)
-    return model
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return model_host(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def site(engine: Engine, tmp_path: Path) -> Site:
-    upstreams = {name: Upstream(80, "/") for name in SERVICES}
-    return Site(engine, "erni", str(tmp_path), engine.live, Proxy("erni-nginx", "localhost", {}), upstreams)
+def host(bare: Host) -> Host:
+    """OLD serves in green, OLDER waits in blue, and either has come there by a deploy."""
+    bare.bring(OLDER_WISH)
+    bare.bring(OLD_WISH)
+    bare.engine.operations = 0
+    bare.engine.asked.clear()
+    return bare
 
 
-def run(site: Site, release: str, number: int = 1) -> str:
-    """One run of the module: recover, plan, carry out. The mode that it found right."""
-    release_recover.recover(site, CANONICAL, open_transition(read_journal(site.root)))
-    specs = {name: service(name=name, container=f"erni-{name}", networks=()) for name in SERVICES}
-    world = observe_world(site.client, "erni", SERVICES, site.live.slot())
-    plan = plan_release(release, world, {}, {}, [])
-    former = min(world.releases_in(world.live))
-    line = JournalEntry("", f"t{number}", "deploy", "", release, plan.slot, former, world.live)
-    ReleaseTransition(site, Rules(1, 900), release, specs, world, plan, Diary(site.root, line)).run()
-    return plan.mode
+def recover(host: Host) -> list[str]:
+    return release_recover.recover(host.site, CANONICAL, open_transition(read_journal(host.site.root)))
 
 
-def settled(release: str, slot: str, other: str, other_slot: str) -> dict[str, tuple[str, str, str]]:
-    names = {f"erni-{name}": (slot, release, "running") for name in SERVICES}
-    return dict(sorted((names | {f"erni-{n}-{other_slot}": (other_slot, other, "running") for n in SERVICES}).items()))
+def deploy(host: Host) -> Any:
+    return host.bring(NEW_WISH)
 
 
-def test_a_deploy_that_is_left_alone_ends_with_the_new_release_serving_and_the_old_one_warm(
-    site: Site, engine: Engine
-) -> None:
-    run(site, NEW)
-    assert engine.releases() == settled(NEW, "green", OLD, "blue")
-    assert engine.live.release("green") == NEW
-    phases = [entry.phase for entry in read_journal(site.root)]
-    assert phases == [
+def roll_back(host: Host) -> Any:
+    """To OLDER. A rollback that was finished by a recovery is over: another one would go back further."""
+    if stack(read_journal(host.site.root))[-1] == OLDER:
+        return host.bring(OLD_WISH, UP)
+    return host.bring(OLD_WISH, ROLLBACK)
+
+
+def require_convergence(host: Host, release: str, again: Callable[[Host], Any]) -> None:
+    """The release serves, nothing of an interruption is left, the journal says so, and there is nothing more to do."""
+    host.engine.check_that_something_serves()
+    slot = host.engine.live.slot()
+    assert host.serving() == {(slot, release)}
+    assert host.engine.live.release(slot) == release
+    assert not [name for name in host.engine.by_name if name.endswith("-displaced")]
+    entries = read_journal(host.site.root)
+    assert open_transition(entries) == []
+    assert stack(entries)[-1] == release
+    before = host.engine.operations
+    assert again(host).plan.sentences == []
+    assert host.engine.operations == before, "a run that has nothing to do touches nothing"
+
+
+# Runs that are left alone: what follows kills after each of their operations.
+
+
+def test_a_first_start_that_is_left_alone_serves_without_a_switch(bare: Host) -> None:
+    bare.bring(NEW_WISH)
+    assert bare.releases() == {f"erni-{name}": ("blue", NEW, "running") for name in ("backend", "frontend")}
+    assert bare.phases() == ["begun", "prepared", "candidate", "gated", "done"]
+    assert bare.engine.operations == FIRST_OPERATIONS
+
+
+def test_a_deploy_that_is_left_alone_ends_with_the_new_release_serving_and_the_old_one_warm(host: Host) -> None:
+    host.bring(NEW_WISH)
+    assert host.releases() == settled(NEW, "blue", OLD, "green")
+    assert host.phases() == [
         *("begun", "prepared", "displaced", "candidate", "gated", "switching", "switched", "proven", "baked", "done"),
     ]
-    assert engine.operations == OPERATIONS, "what follows kills after each of them"
+    assert host.engine.operations == REPLACE_OPERATIONS
 
 
-@pytest.mark.parametrize("fatal", EACH)
-def test_killed_after_any_operation_the_next_run_brings_the_release(site: Site, engine: Engine, fatal: int) -> None:
-    engine.fatal = fatal
-    with pytest.raises(Killed):
-        run(site, NEW, 1)
-    run(site, NEW, 2)
-    engine.check_that_something_serves()
-    serving = {n: c for n, c in engine.releases().items() if n in CANONICAL.values()}
-    assert {release for _, release, _ in serving.values()} == {NEW}
-    assert {slot for slot, _, _ in serving.values()} == {engine.live.slot()}
-    assert not [name for name in engine.containers_by_name if name.endswith("-displaced")]
-    assert open_transition(read_journal(site.root)) == []
-    assert run(site, NEW, 3) == NOTHING
+def test_a_rollback_that_is_left_alone_switches_to_what_waits_and_starts_nothing(host: Host) -> None:
+    host.bring(OLD_WISH, ROLLBACK)
+    assert host.releases() == settled(OLDER, "blue", OLD, "green")
+    assert host.phases() == [
+        *("begun", "prepared", "candidate", "gated", "switching", "switched", "proven", "baked", "done"),
+    ]
+    assert host.engine.operations < RETURN_OPERATIONS, "that many are those of one that is stopped"
 
 
-@pytest.mark.parametrize("fatal", EACH)
-def test_killed_after_any_operation_recovery_alone_leaves_one_generation_serving(
-    site: Site, engine: Engine, fatal: int
-) -> None:
-    engine.fatal = fatal
-    with pytest.raises(Killed):
-        run(site, NEW)
-    release_recover.recover(site, CANONICAL, open_transition(read_journal(site.root)))
-    engine.check_that_something_serves()
-    expected = (
-        settled(NEW, "green", OLD, "blue") if engine.live.slot() == "green" else settled(OLD, "blue", OLDER, "green")
-    )
-    assert engine.releases() == expected
+# The first start.
 
 
-@pytest.mark.parametrize("again", range(1, 26, 2))
-@pytest.mark.parametrize("fatal", EACH[::2])
-def test_killed_again_while_it_recovers_it_recovers_the_third_time(
-    site: Site, engine: Engine, fatal: int, again: int
-) -> None:
-    engine.fatal = fatal
-    with pytest.raises(Killed):
-        run(site, NEW, 1)
-    engine.operations, engine.fatal = 0, again
+@pytest.mark.parametrize("fatal", range(1, FIRST_OPERATIONS + 1))
+def test_a_first_start_that_was_killed_is_taken_up_again(bare: Host, fatal: int) -> None:
+    bare.killed(fatal, NEW_WISH)
+    bare.bring(NEW_WISH)
+    require_convergence(bare, NEW, deploy)
+
+
+@pytest.mark.parametrize("fatal", range(1, FIRST_OPERATIONS + 1))
+def test_after_a_killed_first_start_another_release_may_be_the_first(bare: Host, fatal: int) -> None:
+    bare.killed(fatal, OLD_WISH)
+    bare.bring(NEW_WISH)
+    require_convergence(bare, NEW, deploy)
+
+
+@pytest.mark.parametrize("again", range(1, FIRST_OPERATIONS, 2))
+@pytest.mark.parametrize("fatal", range(1, FIRST_OPERATIONS + 1, 2))
+def test_a_first_start_that_is_killed_twice_is_taken_up_the_third_time(bare: Host, fatal: int, again: int) -> None:
+    bare.killed(fatal, NEW_WISH)
+    bare.engine.operations, bare.engine.fatal = 0, again
     try:
-        run(site, NEW, 2)
+        bare.bring(NEW_WISH)
     except Killed:
-        run(site, NEW, 3)
-    assert {release for name, (_, release, _) in engine.releases().items() if name in CANONICAL.values()} == {NEW}
-    assert run(site, NEW, 4) == NOTHING
+        bare.engine.fatal = -1
+        bare.bring(NEW_WISH)
+    bare.engine.fatal = -1
+    require_convergence(bare, NEW, deploy)
 
 
-def test_a_release_that_does_not_answer_after_the_switch_is_taken_back(site: Site, engine: Engine) -> None:
-    engine.broken = {NEW}
+# A deploy.
+
+
+@pytest.mark.parametrize("fatal", range(1, REPLACE_OPERATIONS + 1))
+def test_killed_after_any_operation_the_next_run_brings_the_release(host: Host, fatal: int) -> None:
+    host.killed(fatal, NEW_WISH)
+    host.bring(NEW_WISH)
+    require_convergence(host, NEW, deploy)
+
+
+@pytest.mark.parametrize("fatal", range(1, REPLACE_OPERATIONS + 1))
+def test_killed_after_any_operation_recovery_alone_leaves_one_generation_serving(host: Host, fatal: int) -> None:
+    host.killed(fatal, NEW_WISH)
+    recover(host)
+    host.engine.check_that_something_serves()
+    if host.engine.live.slot() == "blue":
+        assert host.releases() == settled(NEW, "blue", OLD, "green")
+    else:
+        assert host.releases() == settled(OLD, "green", OLDER, "blue"), "what waited runs as it did before"
+
+
+@pytest.mark.parametrize("again", range(1, REPLACE_OPERATIONS, 3))
+@pytest.mark.parametrize("fatal", range(1, REPLACE_OPERATIONS + 1, 2))
+def test_killed_again_while_it_recovers_it_recovers_the_third_time(host: Host, fatal: int, again: int) -> None:
+    host.killed(fatal, NEW_WISH)
+    host.engine.operations, host.engine.fatal = 0, again
+    try:
+        host.bring(NEW_WISH)
+    except Killed:
+        host.engine.fatal = -1
+        host.bring(NEW_WISH)
+    host.engine.fatal = -1
+    require_convergence(host, NEW, deploy)
+
+
+# A rollback to a release that waits.
+
+
+@pytest.fixture(params=["warm", "stopped"])
+def waiting(host: Host, request: pytest.FixtureRequest) -> Host:
+    if request.param == "stopped":
+        for name in CANONICAL.values():
+            host.engine.stop(f"{name}-blue")
+    return host
+
+
+def killed_or_done(host: Host, fatal: int) -> None:
+    """A stopped release takes more operations to go back to than a warm one."""
+    host.engine.operations, host.engine.fatal = 0, fatal
+    with suppress(Killed):
+        roll_back(host)
+    host.engine.fatal = -1
+
+
+@pytest.mark.parametrize("fatal", range(1, RETURN_OPERATIONS + 1))
+def test_a_rollback_that_was_killed_is_finished_and_goes_back_no_further(waiting: Host, fatal: int) -> None:
+    killed_or_done(waiting, fatal)
+    recover(waiting)
+    roll_back(waiting)
+    require_convergence(waiting, OLDER, roll_back)
+    assert stack(read_journal(waiting.site.root)) == [OLDER]
+
+
+@pytest.mark.parametrize("fatal", range(1, RETURN_OPERATIONS + 1))
+def test_a_rollback_that_was_killed_costs_neither_of_its_two_releases(waiting: Host, fatal: int) -> None:
+    killed_or_done(waiting, fatal)
+    recover(waiting)
+    assert {release for _, release, _ in waiting.releases().values()} == {OLD, OLDER}
+    assert len(waiting.engine.by_name) == 2 * len(CANONICAL)
+
+
+@pytest.mark.parametrize("fatal", range(1, RETURN_OPERATIONS + 1))
+def test_after_a_rollback_that_was_killed_a_deploy_is_the_next_run_as_well_as_any(waiting: Host, fatal: int) -> None:
+    killed_or_done(waiting, fatal)
+    waiting.bring(NEW_WISH)
+    require_convergence(waiting, NEW, deploy)
+
+
+# A release that does not prove itself.
+
+
+def test_a_release_that_does_not_answer_after_the_switch_is_taken_back(host: Host) -> None:
+    host.engine.broken = {NEW}
     with pytest.raises(PlatformError, match=f"Release {OLD} serves again; {NEW} is quarantined"):
-        run(site, NEW)
-    assert engine.releases() == settled(OLD, "blue", OLDER, "green")
-    assert read_journal(site.root)[-1].phase == "reverted"
+        host.bring(NEW_WISH)
+    assert host.releases() == settled(OLD, "green", OLDER, "blue")
+    assert host.phases()[-1] == "reverted"
 
 
-@pytest.mark.parametrize("fatal", EACH[:-2])
-def test_a_release_that_does_not_answer_never_stays_wherever_its_run_is_killed(
-    site: Site, engine: Engine, fatal: int
-) -> None:
-    engine.broken, engine.fatal = {NEW}, fatal
+@pytest.mark.parametrize("fatal", range(1, 40))
+def test_a_release_that_does_not_answer_never_stays_wherever_its_run_is_killed(host: Host, fatal: int) -> None:
+    host.engine.broken, host.engine.fatal = {NEW}, fatal
     with pytest.raises((Killed, PlatformError)):
-        run(site, NEW)
-    release_recover.recover(site, CANONICAL, open_transition(read_journal(site.root)))
-    engine.check_that_something_serves()
-    assert {r for name, (_, r, _) in engine.releases().items() if name in CANONICAL.values()} == {OLD}
-    assert not [name for name in engine.containers_by_name if name.endswith("-displaced")]
+        host.bring(NEW_WISH)
+    host.engine.fatal = -1
+    recover(host)
+    host.engine.check_that_something_serves()
+    assert host.serving() == {("green", OLD)}
+    assert not [name for name in host.engine.by_name if name.endswith("-displaced")]
+    assert quarantined(read_journal(host.site.root)) == ({NEW} if "blue" in host.engine.asked else set())
 
 
-def test_a_revert_is_never_reverted(site: Site, engine: Engine) -> None:
-    engine.broken = {NEW, OLD}
+def test_a_release_that_was_gone_back_to_in_vain_stays_stopped(host: Host) -> None:
+    host.engine.broken = {OLDER}
+    with pytest.raises(PlatformError, match=f"Release {OLD} serves again; {OLDER} is quarantined"):
+        host.bring(OLD_WISH, ROLLBACK)
+    assert host.releases() == settled(OLD, "green", OLDER, "blue", "exited")
+
+
+@pytest.mark.parametrize("fatal", range(1, 25))
+def test_a_release_that_was_gone_back_to_in_vain_never_stays_wherever_its_run_is_killed(host: Host, fatal: int) -> None:
+    host.engine.broken, host.engine.fatal = {OLDER}, fatal
+    with pytest.raises((Killed, PlatformError)):
+        host.bring(OLD_WISH, ROLLBACK)
+    host.engine.fatal = -1
+    recover(host)
+    assert host.serving() == {("green", OLD)}
+    assert stack(read_journal(host.site.root)) == [OLDER, OLD]
+
+
+@pytest.mark.parametrize(("verb", "given", "fresh"), [(DEPLOY, NEW_WISH, NEW), (ROLLBACK, OLD_WISH, OLDER)])
+def test_a_revert_is_never_reverted(host: Host, verb: str, given: Any, fresh: str) -> None:
+    host.engine.broken = {fresh, OLD}
     with pytest.raises(PlatformError, match=r"going back to release .* failed as well"):
-        run(site, NEW)
-    assert read_journal(site.root)[-1].phase == "stuck"
-    assert set(engine.containers_by_name) >= set(CANONICAL.values()), "nothing that might serve is removed"
+        host.bring(given, verb)
+    assert host.phases()[-1] == "stuck"
+    assert set(host.engine.by_name) >= set(CANONICAL.values()), "nothing that might serve is removed"

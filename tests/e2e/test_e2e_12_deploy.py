@@ -1,0 +1,189 @@
+"""A deploy loses no request, a rollback neither, and a bad release never costs the one that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import e2e_releases
+import e2e_web
+import pytest
+from e2e_platform import HTTPS_PORT, Platform
+from e2e_releases import Releases
+from load_generator import Load
+from load_posts import posts_applied_exactly_once
+from load_report import Report
+from load_settings import Settings
+
+CYCLES = 3  # of a deploy and a rollback: six switches
+RATE = 300.0  # requests a second, mixed
+
+
+@pytest.fixture(scope="module")
+def releases(platform: Platform) -> Iterator[Releases]:
+    if not platform.is_well():
+        platform.up()
+    with e2e_releases.built(platform) as made:
+        yield made
+
+
+def load(rate: float = RATE, **settings: Any) -> Load:
+    return Load(Settings(port=HTTPS_PORT, authority=str(e2e_web.AUTHORITY), rate=rate, **settings))
+
+
+def assert_nothing_lost(platform: Platform, report: Report) -> None:
+    assert report.failures == [], report.failures_by_kind()
+    assert report.total > 0
+    assert posts_applied_exactly_once(report.posts_answered, platform.sql) == []
+    assert set(report.posts_sent) == set(report.posts_answered)
+
+
+def test_deploys_and_rollbacks_under_load_lose_no_request(running: Platform, releases: Releases) -> None:
+    before = running.release()
+    with load() as traffic:
+        for _ in range(CYCLES):
+            traffic.mark("deploy")
+            running.make("deploy", release=releases.wish("good")).succeeded()
+            assert running.release() != before
+            traffic.mark("rollback")
+            running.make("rollback").succeeded()
+            assert running.release() == before
+        report = traffic.stop()
+    assert_nothing_lost(running, report)
+
+
+def test_what_serves_is_told_by_nginx_and_has_the_canonical_names(running: Platform, releases: Releases) -> None:
+    running.make("deploy", release=releases.wish("good")).succeeded()
+
+    headers = e2e_web.secure("GET", "/").headers
+    assert headers["x-erni-release"] == running.release("frontend") == running.release("backend")
+    assert headers["x-erni-slot"] == running.slot() == running.container("backend").labels["ch.erni.slot"]
+    assert running.release() in running.make("status").succeeded().output
+
+
+def test_the_same_release_again_changes_nothing(running: Platform, releases: Releases) -> None:
+    running.make("deploy", release=releases.wish("good")).succeeded()
+    before, journal = running.identities(), running.journal()
+
+    run = running.make("deploy", release=releases.wish("good")).succeeded()
+
+    assert run.changes == []
+    assert "serves already; nothing was changed" in run.output
+    assert (running.identities(), running.journal()) == (before, journal)
+
+
+def test_rollbacks_in_a_row_go_back_further_and_further(running: Platform, releases: Releases) -> None:
+    history = []
+    for variant in ("good", "better", "good"):
+        running.make("deploy", release=releases.wish(variant)).succeeded()
+        history.append(running.release())
+
+    running.make("rollback").succeeded()
+    assert running.release() == history[1]
+    running.make("rollback").succeeded()
+    assert running.release() == history[0]
+    running.make("rollback", to=history[1]).succeeded()
+    assert running.release() == history[1]
+
+
+def test_make_up_does_not_undo_a_rollback(running: Platform, releases: Releases) -> None:
+    running.make("deploy").succeeded()
+    running.make("deploy", release=releases.wish("better")).succeeded()
+    running.make("deploy").succeeded()
+    running.make("rollback").succeeded()
+    serving = running.release()
+
+    assert running.up().changes == []
+
+    assert running.release() == serving
+
+
+def test_a_check_tells_the_plan_and_does_nothing(running: Platform, releases: Releases) -> None:
+    before = running.footprint()
+
+    run = running.make("deploy", release=releases.wish("better"), check=1, diff=1, reason="a look").succeeded()
+
+    assert "starts in slot" in run.output or running.release() == before
+    assert running.footprint() == before
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A release that must not stay, and what the run says of it. ``switched`` ones pass their gate, serve and are taken
+    back, which wants a ``reason`` for another try; of some only ``traffic`` can tell, so that some requests fail."""
+
+    variant: str
+    sentence: str
+    traffic: bool = False
+    switched: bool = False
+    bake_seconds: int = 1
+
+
+BAD = [
+    Bad("crashing", "does not stay up"),
+    Bad("never-ready", "did not pass its gate within"),
+    Bad("dying", "does not do well", switched=True, bake_seconds=25),
+    Bad("failing", "failed (5xx)", traffic=True, switched=True, bake_seconds=30),
+    Bad("slow", "answers slowly", traffic=True, switched=True, bake_seconds=30),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.variant)
+def test_a_bad_release_ends_with_the_former_one_serving(running: Platform, releases: Releases, bad: Bad) -> None:
+    before, serving = running.release(), running.serving()
+    args = {"release_bake_seconds": bad.bake_seconds, "backend_gate_timeout": 20}
+    # No streams and no slow answers: what the load has to notice is the release.
+    mixture = {"health": 0.2, "post": 0.8}
+    with load(30, mixture=mixture, idle_connections=0) as traffic:
+        run = running.make("deploy", release=releases.wish(bad.variant), args=args)
+        report = traffic.stop()
+
+    run.refused(bad.sentence)
+    assert running.release() == before
+    assert {name: i.id for name, i in running.serving().items()} == {name: i.id for name, i in serving.items()}
+    assert e2e_web.chat("Are you there?")["response"]
+    assert not [name for name in running.identities() if name.endswith(("-displaced", "-image"))]
+    if not bad.traffic:
+        assert report.failures == [], report.failures_by_kind()
+    if bad.switched:
+        running.make("deploy", release=releases.wish(bad.variant), args=args).refused("is quarantined")
+
+
+def test_an_image_that_is_nowhere_is_refused_before_anything_is_touched(running: Platform, releases: Releases) -> None:
+    before = running.footprint()
+
+    wish = f"backend=127.0.0.1:1/none:1,frontend={releases.frontend}"
+    running.make("deploy", release=wish).refused("127.0.0.1:1/none:1")
+
+    assert running.footprint() == before
+
+
+def test_what_has_not_served_in_staging_wants_a_reason(running: Platform, releases: Releases) -> None:
+    before, args = running.footprint(), {"release_wanted_in": ["staging"]}
+
+    running.make("deploy", release=releases.wish("better"), args=args).refused("takes only what has served in staging")
+
+    assert running.footprint() == before
+
+
+def test_the_history_tells_how_to_go_back(running: Platform) -> None:
+    told = running.make("releases").succeeded().output
+    assert running.release() in told
+    assert "serves" in told
+    assert "quarantined" in told
+
+
+def test_maintenance_turns_users_away_and_lets_them_in_again(running: Platform) -> None:
+    running.make("maintenance", state="on").succeeded()
+    try:
+        assert e2e_web.secure("GET", "/").status == 503
+        assert e2e_web.secure("GET", "/health").status == 200
+    finally:
+        running.make("maintenance", state="off").succeeded()
+    assert e2e_web.secure("GET", "/").status == 200
+
+
+def test_after_all_of_it_the_inventorys_release_can_serve_again(running: Platform) -> None:
+    running.make("deploy").succeeded()
+    assert running.up().changes == []

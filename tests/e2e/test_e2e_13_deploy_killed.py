@@ -1,0 +1,85 @@
+"""Killed with SIGKILL after any phase, under load, the next run finishes or undoes; no request is lost on the way.
+
+Every single operation of the module is gone through in tests/unit/platform/test_platform_release_killed.py, on a model
+of the engine. Here the whole run is killed for real, at the moments that differ most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import e2e_releases
+import e2e_web
+import pytest
+from e2e_platform import HTTPS_PORT, Platform
+from e2e_releases import Releases
+from load_generator import Load
+from load_posts import posts_applied_exactly_once
+from load_settings import Settings
+
+RATE = 60.0
+PHASES = ("prepared", "candidate", "gated", "switching", "switched", "proven")
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def releases(platform: Platform) -> Iterator[Releases]:
+    if not platform.is_well():
+        platform.up()
+    with e2e_releases.built(platform) as made:
+        yield made
+
+
+def killed_after(platform: Platform, phase: str, wish: str) -> None:
+    """Start a deploy and kill all of it as soon as the journal has the phase."""
+    lines = len(platform.journal())
+    run = platform.start("deploy", release=wish, args={"release_bake_seconds": 5})
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while phase not in {line["phase"] for line in platform.journal()[lines:]}:
+        assert time.monotonic() < deadline, f"the journal did not come to {phase}:\n{run.output}"
+        time.sleep(0.005)
+    run.kill()
+    assert platform.journal()[-1]["phase"] not in ("done", "failed", "reverted"), "it was over before it was killed"
+
+
+def test_a_deploy_killed_after_any_phase_is_finished_or_undone_without_losing_a_request(
+    running: Platform, releases: Releases
+) -> None:
+    running.make("deploy").succeeded()
+    variants = ("good", "better")
+    with Load(Settings(port=HTTPS_PORT, authority=str(e2e_web.AUTHORITY), rate=RATE)) as traffic:
+        for number, phase in enumerate(PHASES):
+            traffic.mark(f"killed after {phase}")
+            wish = releases.wish(variants[number % 2])
+            killed_after(running, phase, wish)
+            running.make("deploy", release=wish).succeeded()
+
+            assert running.journal()[-1]["phase"] == "done"
+            assert running.release("frontend") == running.release() == running.journal()[-1]["release"]
+            assert running.container("backend").labels["ch.erni.slot"] == running.slot()
+            assert not [name for name in running.identities() if name.endswith(("-displaced", "-image"))]
+        report = traffic.stop()
+    assert report.failures == [], report.failures_by_kind()
+    assert posts_applied_exactly_once(report.posts_answered, running.sql) == []
+
+
+def test_two_deploys_at_once_wait_for_each_other_or_say_who_is_at_it(running: Platform, releases: Releases) -> None:
+    first = running.start("deploy", release=releases.wish("good"))
+    first.says("The release serves")
+    running.make("deploy", release=releases.wish("better"), lock_wait=0).refused("holds the lock")
+    first.ended().succeeded()
+    running.make("deploy").succeeded()
+
+
+def test_what_a_reboot_leaves_is_finished(running: Platform, releases: Releases) -> None:
+    """A host that goes down in the middle of a transition comes up with all its containers started again."""
+    killed_after(running, "switched", releases.wish("good"))
+    for container in running.containers():
+        container.restart(timeout=1)
+
+    running.up()
+
+    assert running.journal()[-1]["phase"] == "done"
+    assert e2e_web.chat("Are you there again?")["response"]
+    assert running.container("backend").labels["ch.erni.slot"] == running.slot()
