@@ -134,7 +134,7 @@ def command(
         *("-i", str(environment.folder)),
         *vault_flags,
         str(book or playbook(verb)),
-        *("-e", options.as_unsafe_yaml(variables)),
+        *("-e", options.as_extra_vars(variables)),
         *wanted.ansible_flags(),
     ]
 

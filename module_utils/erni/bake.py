@@ -16,8 +16,8 @@ class Request:
     """One line of the proxy's log.
 
     ``time`` is seconds since the epoch at its end, ``seconds`` how long the answering upstream took, ``slot`` the one
-    that answered ('' where nginx itself did). ``failed_slots`` were asked and did not answer: nginx asked on, so that
-    the user may have noticed nothing, or made an error of its own of it.
+    that answered, or that the client gave up on ('' where nginx itself answered). ``failed_slots`` were asked and did
+    not answer: nginx asked on, so that the user may have noticed nothing, or made an error of its own of it.
     """
 
     time: float

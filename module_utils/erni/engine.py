@@ -217,6 +217,7 @@ def _host_config(spec: ServiceSpec) -> dict[str, Any]:
         "Memory": spec.memory,
         "MemorySwap": spec.memory,
         "NanoCpus": round(spec.cpus * 1_000_000_000),
+        "CpuShares": spec.cpu_shares,
         "PidsLimit": spec.pids,
         "ShmSize": spec.shm_size,
         "RestartPolicy": {"Name": flat["restart"]},

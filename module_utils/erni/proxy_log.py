@@ -12,6 +12,8 @@ from typing import Any
 from . import engine
 from .bake import FIRST_SERVER_ERROR, Request
 
+# nginx's own status for a request whose client closed the connection before there was an answer.
+CLIENT_WENT_AWAY = 499
 # $upstream_addr: servers asked one after the other are separated by commas, and by colons after an internal redirect
 # (nginx's documentation, ngx_http_upstream_module). An address's own colon has no blank beside it.
 _SEPARATOR = re.compile(r"\s*,\s*|\s+:\s+")
@@ -41,7 +43,7 @@ def parse(line: str, slots: Mapping[str, str]) -> Request | None:
             uri=str(told["uri"]),
             status=int(told["status"]),
             seconds=_seconds(told),
-            slot=str(told.get("slot", "")),
+            slot=str(told.get("slot", "")) or _given_up_on(told, slots),
             release=str(told.get("release", "")),
             failed_slots=_failed_slots(told, slots),
         )
@@ -59,6 +61,15 @@ def _seconds(told: Mapping[str, Any]) -> float:
     """The answering upstream's time; where no upstream was asked, nginx's own for the whole request."""
     last = _SEPARATOR.split(str(told.get("upstream_time", "")))[-1]
     return float(told["request_time"] if last in ("", "-") else last)
+
+
+def _given_up_on(told: Mapping[str, Any], slots: Mapping[str, str]) -> str:
+    """The slot that a client was waiting for when it went away (499): no error, but so long the slot took at least.
+
+    A release that hangs would else leave no trace, since nobody waits until nginx loses patience.
+    """
+    asked = _SEPARATOR.split(str(told.get("upstream", "")))[-1]
+    return slots.get(asked.rpartition(":")[0], "") if int(told["status"]) == CLIENT_WENT_AWAY else ""
 
 
 def _failed_slots(told: Mapping[str, Any], slots: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import engine
@@ -16,6 +16,7 @@ from .errors import PlatformError
 from .live_folder import LiveElsewhere, LiveFolder
 from .release_candidates import (
     drain,
+    give_weight,
     keep_logs,
     remove,
     rename_all,
@@ -29,7 +30,7 @@ from .release_proxy import Proxy, Upstream, prove, reachable
 from .release_world import Instance, Renaming, World, displacements, observe_world, renamings
 from .service_apply import Transition, observe_service
 from .service_spec import ServiceSpec
-from .slots import DISPLACED_SUFFIX, address_in, in_slot
+from .slots import CANDIDATE_SHARES, DISPLACED_SUFFIX, address_in, in_slot
 
 # Whatever can go wrong on the way. The engine's client raises its own errors, and OSError where the engine is away.
 FAILURES = (PlatformError, engine.docker_errors.DockerException, OSError)
@@ -141,6 +142,8 @@ class ReleaseTransition:
         # Written before there is anything to be found: what carries this release in this slot is then a candidate.
         self.diary.note("candidate")
         specs = {service: self._spec(service, self.plan.slot) for service in self.specs}
+        if self.plan.mode == REPLACE:
+            specs = {service: replace(spec, cpu_shares=CANDIDATE_SHARES) for service, spec in specs.items()}
         started = start_candidates(self.site.client, specs)
         for transition in started.values():
             transition.pass_gate()
@@ -184,10 +187,7 @@ class ReleaseTransition:
 
     def _abandoned(self, error: Exception) -> PlatformError:
         """Nothing of the candidate stays but its last words; whoever was set aside for it comes back."""
-        kept: list[str] = []
-        # Before that line whoever carries this release there is no candidate, but waits, with former secrets perhaps.
-        if self.plan.mode != RETURN and "candidate" in dict(self.diary.lines):
-            kept = self._remove_candidates([i for i in self._occupants(self.plan.slot) if i.release == self.release])
+        kept = self._withdraw()
         restore_displaced(self.site, self._look(), self._ran_before())
         failure = _sentence(error, f"Release {self.release} did not come up")
         self.diary.note("failed", failure.what)
@@ -195,6 +195,15 @@ class ReleaseTransition:
         serves = ", ".join(sorted(self.world.releases_in(self.world.live)))
         still = f"Release {serves} serves as before; nothing else was touched." if serves else "Nothing serves."
         return PlatformError(failure.what, failure.why, _joined(still, _where(kept), failure.remedy))
+
+    def _withdraw(self) -> list[str]:
+        if "candidate" not in dict(self.diary.lines):  # whoever carries this release there waits, by a former secret
+            return []
+        candidates = [i for i in self._occupants(self.plan.slot) if i.release == self.release]
+        if self.plan.mode != RETURN:
+            return self._remove_candidates(candidates)
+        self._end([i for i in candidates if i.name not in self._ran_before()])
+        return self._keep_logs(candidates)
 
     def _reverted(self, error: Exception) -> PlatformError:
         failure = _sentence(error, f"Release {self.release} did not prove itself")
@@ -215,7 +224,9 @@ class ReleaseTransition:
         """The release that failed ends once nobody waits for it; a warm one that was returned to stays, stopped."""
         failed = self._occupants(self.plan.slot)
         self._end(failed)
-        kept = self._remove_candidates(failed) if self.plan.mode == REPLACE else []
+        if self.plan.mode != REPLACE:
+            return self._keep_logs(failed)
+        kept = self._remove_candidates(failed)
         restore_displaced(self.site, self._look(), self._ran_before())
         return kept
 
@@ -232,10 +243,13 @@ class ReleaseTransition:
         )
 
     def _remove_candidates(self, candidates: list[Instance]) -> list[str]:
-        hide = [value for spec in self.specs.values() for value in spec.secret_values]
-        kept = keep_logs(self.site.client, self.site.folder(self.release), candidates, hide)
+        kept = self._keep_logs(candidates)
         remove(self.site.client, candidates)
         return kept
+
+    def _keep_logs(self, instances: list[Instance]) -> list[str]:
+        hide = [value for spec in self.specs.values() for value in spec.secret_values]
+        return keep_logs(self.site.client, self.site.folder(self.release), instances, hide)
 
     def _end(self, instances: list[Instance]) -> None:
         """Requests in flight first, as far as the budget goes; then each container's own graceful end."""
@@ -248,9 +262,6 @@ class ReleaseTransition:
         return [i for i in self._look().instances if i.slot == slot and not i.displaced]
 
     def _ran_before(self) -> set[str]:
-        """Those that were ended for a candidate. A release that is gone back to in vain is none of them."""
-        if self.plan.mode != REPLACE:
-            return set()
         return {i.name for i in self.world.instances if i.running and i.slot == self.plan.slot}
 
     def _spec(self, service: str, slot: str) -> ServiceSpec:
@@ -264,18 +275,20 @@ class ReleaseTransition:
 
 
 def give_names(site: Site, canonical: Mapping[str, str]) -> list[Renaming]:
-    """What serves has the canonical names; whatever else is there has its slot's."""
+    """What serves has the canonical names, and its full share of the processors; all else has its slot's names."""
     needed = renamings(observe_world(site.client, site.platform, canonical, site.live.slot()), canonical)
     rename_all(site.client, needed)
+    give_weight(site.client, [name for name in canonical.values() if name in {r.wanted for r in needed}])
     return needed
 
 
 def restore_displaced(site: Site, world: World, ran_before: set[str]) -> None:
-    """Whoever was set aside gets the name back; those that ran before run again."""
+    """Whoever was set aside gets the name back, and nginx's word for it; those that ran before run again."""
     for instance in world.displaced():
         site.client.rename(instance.name, instance.name.removesuffix(DISPLACED_SUFFIX))
-    present = {i.name for i in observe_world(site.client, site.platform, site.upstreams, world.live).instances}
-    for name in ran_before & present:
+    now = observe_world(site.client, site.platform, site.upstreams, world.live)
+    site.live.name_release(now.idle, next(iter(sorted(now.releases_in(now.idle))), ""))
+    for name in ran_before & {instance.name for instance in now.instances}:
         site.client.start(name)
 
 

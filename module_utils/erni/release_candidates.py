@@ -15,6 +15,7 @@ from .release_world import Instance, Renaming
 from .service_apply import Transition, observe_service
 from .service_plan import needs_gate, plan_service
 from .service_spec import ServiceSpec
+from .slots import SERVING_SHARES
 
 ESTABLISHED = "01"  # the state's number in /proc/net/tcp (Linux, include/net/tcp_states.h)
 DRAIN_POLL_SECONDS = 0.2
@@ -39,6 +40,12 @@ def start_candidates(client: Any, specs: Mapping[str, ServiceSpec]) -> dict[str,
 def rename_all(client: Any, renamings: Iterable[Renaming]) -> None:
     for renaming in renamings:
         client.rename(renaming.current, renaming.wanted)
+
+
+def give_weight(client: Any, containers: Iterable[str]) -> None:
+    """The full share of the processors for what serves now."""
+    for container in containers:
+        client.update_container(container, cpu_shares=SERVING_SHARES)
 
 
 def stop(client: Any, container: str, timeout: int) -> None:

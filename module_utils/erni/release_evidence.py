@@ -63,7 +63,7 @@ def refusal(absent: list[str], environment: str, reason: str, subject: Mapping[s
     what = f"commit {subject['commit'][:12]}" if subject["commit"] else f"image {subject['image']}"
     where = " and ".join(absent)
     return (
-        f"{environment} takes only what has served in {where} before, and {what} has not: this control node knows of no "
-        f"such deploy. Nothing was touched. Deploy it there first (make deploy ENV={absent[0]} RELEASE=…), or say why it "
-        "must be now with REASON='…', which the journal keeps."
+        f"{environment} takes only what has served in {where} before, and {what} has not: this control node knows of "
+        f"no such deploy. Nothing was touched. Deploy it there first (make deploy ENV={absent[0]} RELEASE=…), or say "
+        "why it must be now with REASON='…', which the journal keeps."
     )

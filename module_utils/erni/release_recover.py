@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from .errors import PlatformError
 from .release_apply import FAILURES, Site, give_names, restore_displaced
-from .release_candidates import remove
+from .release_candidates import give_weight, remove
 from .release_diary import Diary
 from .release_plan import FIRST, REPLACE
 from .release_record import JournalEntry
@@ -26,6 +26,7 @@ def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalE
         leftovers = world.displaced()
         remove(site.client, leftovers)
         return said + [f"{leftover.name}, left by an interrupted run, is removed" for leftover in leftovers]
+    give_weight(site.client, [i.name for i in world.instances if i.slot == world.live and not i.displaced])
     last = interrupted[-1]
     diary = Diary(site.root, last)
     if interrupted[0].detail == FIRST:  # there was no switch to be made; what is missing is planned anew

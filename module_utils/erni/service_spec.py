@@ -133,6 +133,7 @@ class ServiceSpec:
     log_max_files: int
     extra_hosts: dict[str, str]
     init: bool
+    cpu_shares: int = 0  # weight against other containers where processors are scarce; 0 is the engine's 1024
 
     @property
     def applied_record(self) -> str:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from .service_spec import LABEL_PREFIX, ServiceSpec
 
 SLOTS = ("blue", "green")
+# A candidate that boots must not slow down the release that serves: until it serves, it has a sixteenth of the weight.
+CANDIDATE_SHARES, SERVING_SHARES = 64, 1024
 SLOT_LABEL, RELEASE_LABEL = f"{LABEL_PREFIX}slot", f"{LABEL_PREFIX}release"
 # The former occupant of a slot, stopped and set aside while a candidate takes its place.
 DISPLACED_SUFFIX = "-displaced"

@@ -13,16 +13,16 @@ from e2e_platform import Platform
 REPOSITORY = "erni-e2e-release"
 # What the good image runs: gunicorn with its settings, from the image's own folder.
 SERVE = "gunicorn --config gunicorn.conf.py erni_backend.main:app"
-# Put before the application's own code of an answer; /health and /readiness stay as they are.
-BEFORE_ANSWER = "    chat: Chat = request.app.state.chat"
+# With which the application begins an answer; /health and /readiness have none.
+FIRST_LINE = "    chat: Chat = .*"
 BACKENDS = {
     "good": "LABEL variant=good",
     "better": "LABEL variant=better",
     "crashing": """CMD ["python3", "-c", "raise SystemExit('there is no colour named octarine')"]""",
     "never-ready": """CMD ["python3", "-m", "http.server", "8000"]""",
     "dying": f"""CMD ["timeout", "--signal=KILL", "14", "sh", "-c", "exec {SERVE}"]""",
-    "failing": r"RUN sed -i 's/^    chat: Chat = .*/    raise RuntimeError(1)/' erni_backend/conversation.py",
-    "slow": r"RUN sed -i 's/^    chat: Chat = .*/&\n    import asyncio; await asyncio.sleep(2)/' erni_backend/conversation.py",
+    "failing": rf"RUN sed -i 's/^{FIRST_LINE}/    raise RuntimeError(1)/' erni_backend/conversation.py",
+    "slow": rf"RUN sed -i 's/^{FIRST_LINE}/&\n    import time; time.sleep(2)/' erni_backend/conversation.py",
 }
 
 

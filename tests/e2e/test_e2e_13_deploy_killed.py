@@ -67,7 +67,9 @@ def test_a_deploy_killed_after_any_phase_is_finished_or_undone_without_losing_a_
 def test_two_deploys_at_once_wait_for_each_other_or_say_who_is_at_it(running: Platform, releases: Releases) -> None:
     first = running.start("deploy", release=releases.wish("good"))
     first.says("The release serves")
-    running.make("deploy", release=releases.wish("better"), lock_wait=0).refused("holds the lock")
+    running.make("deploy", release=releases.wish("better"), lock_wait=0).refused(
+        "Another run is changing this environment"
+    )
     first.ended().succeeded()
     running.make("deploy").succeeded()
 

@@ -14,6 +14,7 @@ from .errors import PlatformError
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"", "0", "false", "no", "off"}
+MARK = "__ansible_unsafe"
 FORMATS = ("text", "json")
 STATES = ("on", "off")
 # Verbs that move traffic refuse an option of one another: whoever mistypes must not get what the default would do.
@@ -171,11 +172,11 @@ def _words(name: str, value: str | None) -> tuple[str, ...]:
         raise PlatformError(f"{name} cannot be split into words", str(error), "Close the quotes.") from None
 
 
-def as_unsafe_yaml(variables: Mapping[str, str | int | bool]) -> str:
-    """The variables for ``ansible-playbook -e``, as YAML whose strings are never taken for templates."""
-    entries = (f"{json.dumps(name)}: {_scalar(value)}" for name, value in variables.items())
-    return "{" + ", ".join(entries) + "}"
+def as_extra_vars(variables: Mapping[str, str | int | bool]) -> str:
+    """The variables for ``ansible-playbook -e``, as JSON whose strings stay what they are.
 
-
-def _scalar(value: str | int | bool) -> str:
-    return f"!unsafe {json.dumps(value, ensure_ascii=False)}" if isinstance(value, str) else json.dumps(value)
+    Without Ansible's own mark for it a string would be taken for a template, or for what YAML makes of ``on`` or 1.10.
+    """
+    return json.dumps(
+        {name: {MARK: v} if isinstance(v, str) else v for name, v in variables.items()}, ensure_ascii=False
+    )

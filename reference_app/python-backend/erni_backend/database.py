@@ -18,7 +18,7 @@ from erni_backend.settings import is_postgresql
 
 # Per worker; four workers of two releases still fit PostgreSQL's default of 100 connections.
 SMALLEST_POOL, LARGEST_POOL = 1, 4
-CHECKOUT_TIMEOUT_SECONDS = 5.0
+CHECKOUT_TIMEOUT_SECONDS = 8.0  # a busy moment, such as another release's start, is no outage
 # The whole of a turn's writing, for a server that keeps its connections and says nothing.
 RECORD_TIMEOUT_SECONDS = 10.0
 # Whoever asks for readiness waits seconds at most and takes silence for a hang.
@@ -61,7 +61,11 @@ class Database:
         scheme, _, rest = url.partition(":")
         self._pool = AsyncConnectionPool(
             f"{scheme.partition('+')[0]}:{rest}" if self._is_postgresql else "",
-            kwargs={"application_name": "erni-backend", "connect_timeout": 5},
+            kwargs={
+                "application_name": "erni-backend",
+                "connect_timeout": 5,
+                "options": f"-c statement_timeout={RECORD_TIMEOUT_SECONDS:g}s",
+            },
             min_size=SMALLEST_POOL,
             max_size=LARGEST_POOL,
             timeout=CHECKOUT_TIMEOUT_SECONDS,
@@ -99,21 +103,20 @@ class Database:
             return await _write(connection, turn)
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """Do the work or give up on time, without waiting for the cancelled statement: that waits for the server."""
+        """Do the work or give up on time. What is given up goes on until the server ends it, and is not cancelled:
+        cancelled while it gives its connection back, it would leave the pool one connection short for good."""
         if not self._is_postgresql:
             work.close()
             raise DatabaseUnavailableError("DATABASE_URL does not name a PostgreSQL database; use postgresql://….")
         task = asyncio.create_task(work)
         task.add_done_callback(_notice_failure)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise DatabaseUnavailableError(f"PostgreSQL does not answer: silent for {seconds:g} seconds.")
         try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-            if not done:
-                raise DatabaseUnavailableError(f"PostgreSQL does not answer: silent for {seconds:g} seconds.")
             return task.result()
         except (Error, PoolTimeout) as error:
             raise _unavailable(error) from error
-        finally:
-            task.cancel()
 
 
 async def _write(connection: AsyncConnection[TupleRow], turn: Turn) -> Recorded:

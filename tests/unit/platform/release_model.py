@@ -118,6 +118,10 @@ class Engine:
         self.by_name[wanted] = self.by_name.pop(current)
         self.operation()
 
+    def update_container(self, name: str, cpu_shares: int) -> None:
+        self.by_name[name]["CpuShares"] = cpu_shares
+        self.operation()
+
     def start(self, name: str) -> None:
         self.by_name[name]["State"] = "running"
         self.operation()

@@ -285,23 +285,33 @@ def test_whom_nginx_asked_in_vain_is_read_from_the_upstreams(
 
 
 @pytest.mark.parametrize(
-    ("fields", "failed"),
+    ("fields", "failed", "errors"),
     [
-        ({"slot": "", "status": 504, "upstream_time": "60.0"}, ("green",)),
-        ({"slot": "", "status": 502, "upstream": "172.30.0.30:8000, 172.30.0.20:8000"}, ("green", "blue")),
-        ({"slot": "", "status": 503, "upstream": ""}, ()),  # maintenance
-        ({"slot": "", "status": 499}, ()),  # the client has gone
-        ({"slot": "green", "status": 502}, ()),  # the application's own, counted by its status
+        ({"slot": "", "status": 504, "upstream_time": "60.0"}, ("green",), 1),
+        ({"slot": "", "status": 502, "upstream": "172.30.0.30:8000, 172.30.0.20:8000"}, ("green", "blue"), 1),
+        ({"slot": "", "status": 503, "upstream": ""}, (), 0),  # maintenance
+        ({"slot": "", "status": 499}, (), 0),  # the client has gone
+        ({"slot": "green", "status": 502}, (), 1),  # the application's own, counted by its status
     ],
 )
 def test_an_error_that_nginx_made_for_want_of_an_answer_is_that_of_whom_it_asked(
-    fields: dict[str, Any], failed: tuple[str, ...]
+    fields: dict[str, Any], failed: tuple[str, ...], errors: int
 ) -> None:
     request = proxy_log.parse(line(**fields), SLOTS)
     assert request is not None
     assert request.failed_slots == failed
-    taken = sample([request], "green")
-    assert taken.errors_5xx == ("green" in failed or request.slot == "green")
+    assert sample([request], "green").errors_5xx == errors
+
+
+def test_a_release_that_hangs_is_slow_though_no_client_waits_for_its_answer() -> None:
+    hanging = [line(slot="", status=499, upstream_time="8.0") for _ in range(60)]
+    requests = [request for text in hanging if (request := proxy_log.parse(text, SLOTS)) is not None]
+    new = sample(requests, "green")
+    assert (new.count, new.errors_5xx) == (60, 0)
+    assert "p95 of POST requests is 8.00 s" in verdict(answered(60, POST=(0.1,) * 60), new, RULES, 0)
+    nobody = proxy_log.parse(line(slot="", status=499, upstream="", upstream_time=""), SLOTS)
+    assert nobody is not None
+    assert nobody.slot == ""
 
 
 def test_a_log_without_slots_tells_of_no_slot() -> None:

@@ -20,7 +20,8 @@ from release_model import CANONICAL, Host, Killed, model_host, release_of, settl
 
 OLDER_WISH, OLD_WISH, NEW_WISH = wish("WARNING"), wish("INFO"), wish("DEBUG")
 OLDER, OLD, NEW = (release_of(given) for given in (OLDER_WISH, OLD_WISH, NEW_WISH))
-FIRST_OPERATIONS, REPLACE_OPERATIONS, RETURN_OPERATIONS = 11, 28, 19  # of a run that is left alone
+FIRST_OPERATIONS, REPLACE_OPERATIONS, RETURN_OPERATIONS = 11, 30, 21  # of a run that is left alone
+SWITCH = 19  # an operation of a deploy by which requests go to its release
 
 
 @pytest.fixture
@@ -106,6 +107,14 @@ def test_a_first_start_that_was_killed_is_taken_up_again(bare: Host, fatal: int)
     require_convergence(bare, NEW, deploy)
 
 
+@pytest.mark.parametrize("fatal", range(1, FIRST_OPERATIONS))
+def test_a_first_start_that_was_killed_has_an_end_once_it_is_recovered_from(bare: Host, fatal: int) -> None:
+    bare.killed(fatal, NEW_WISH)
+    recover(bare)
+    assert bare.phases()[-1] == "failed"
+    assert recover(bare) == []
+
+
 @pytest.mark.parametrize("fatal", range(1, FIRST_OPERATIONS + 1))
 def test_after_a_killed_first_start_another_release_may_be_the_first(bare: Host, fatal: int) -> None:
     bare.killed(fatal, OLD_WISH)
@@ -142,10 +151,25 @@ def test_killed_after_any_operation_recovery_alone_leaves_one_generation_serving
     host.killed(fatal, NEW_WISH)
     recover(host)
     host.engine.check_that_something_serves()
-    if host.engine.live.slot() == "blue":
+    switched = host.engine.live.slot() == "blue"
+    if switched:
         assert host.releases() == settled(NEW, "blue", OLD, "green")
     else:
         assert host.releases() == settled(OLD, "green", OLDER, "blue"), "what waited runs as it did before"
+    assert stack(read_journal(host.site.root)) == ([OLDER, OLD, NEW] if switched else [OLDER, OLD])
+    assert recover(host) == [], "what is recovered from is over"
+
+
+def test_containers_that_a_reboot_has_stopped_after_the_switch_are_started(host: Host) -> None:
+    host.killed(SWITCH, NEW_WISH)
+    assert host.engine.live.slot() == "blue"
+    host.engine.has_served = False  # until they are
+    for container in host.engine.by_name.values():
+        container["State"] = "exited"
+    recover(host)
+    assert host.serving() == {("blue", NEW)}
+    host.engine.check_that_something_serves()
+    assert host.engine.has_served
 
 
 @pytest.mark.parametrize("again", range(1, REPLACE_OPERATIONS, 3))
@@ -194,8 +218,26 @@ def test_a_rollback_that_was_killed_is_finished_and_goes_back_no_further(waiting
 def test_a_rollback_that_was_killed_costs_neither_of_its_two_releases(waiting: Host, fatal: int) -> None:
     killed_or_done(waiting, fatal)
     recover(waiting)
+    assert recover(waiting) == []
+    serves = stack(read_journal(waiting.site.root))[-1]
+    assert waiting.serving() == {(waiting.engine.live.slot(), serves)}
     assert {release for _, release, _ in waiting.releases().values()} == {OLD, OLDER}
     assert len(waiting.engine.by_name) == 2 * len(CANONICAL)
+
+
+@pytest.mark.parametrize("fatal", range(1, REPLACE_OPERATIONS - 1))  # its record is there already
+def test_what_waits_by_a_former_secret_is_not_taken_for_the_candidate_of_its_own_release(
+    host: Host, fatal: int
+) -> None:
+    before = {name: host.engine.by_name[name] for name in host.engine.by_name if name.endswith("-blue")}
+    host.killed(fatal, wish("INFO", "successor"), ROLLBACK)
+    recover(host)
+    if host.engine.live.slot() == "green":
+        assert host.releases() == settled(OLD, "green", OLDER, "blue")
+        assert {name: host.engine.by_name[name] for name in before} == before
+    else:
+        assert host.releases() == settled(OLDER, "blue", OLD, "green")
+        assert host.engine.by_name["erni-backend"]["environment"]["DB_PASSWORD"] == "successor"
 
 
 @pytest.mark.parametrize("fatal", range(1, RETURN_OPERATIONS + 1))
@@ -205,7 +247,30 @@ def test_after_a_rollback_that_was_killed_a_deploy_is_the_next_run_as_well_as_an
     require_convergence(waiting, NEW, deploy)
 
 
-# A release that does not prove itself.
+# A release that does not come up, or does not prove itself.
+
+
+@pytest.mark.parametrize("fatal", range(1, 26))
+def test_a_candidate_that_is_not_ready_goes_and_what_made_room_for_it_runs_again(host: Host, fatal: int) -> None:
+    host.engine.never_ready, host.engine.fatal = {NEW}, fatal
+    with pytest.raises((Killed, PlatformError)):
+        host.bring(NEW_WISH)
+    host.engine.fatal = -1
+    recover(host)
+    assert host.releases() == settled(OLD, "green", OLDER, "blue")
+    assert stack(read_journal(host.site.root)) == [OLDER, OLD]
+    assert quarantined(read_journal(host.site.root)) == set()
+
+
+def test_a_release_that_was_stopped_and_does_not_come_up_again_stays_stopped(waiting: Host) -> None:
+    before = waiting.releases()
+    waiting.engine.never_ready = {OLDER}
+    for name in CANONICAL.values():
+        waiting.engine.by_name[f"{name}-blue"]["passed"] = False
+    with pytest.raises(PlatformError, match=f"Release {OLD} serves as before; nothing else was touched"):
+        waiting.bring(OLD_WISH, ROLLBACK)
+    assert waiting.releases() == before
+    assert waiting.phases()[-1] == "failed"
 
 
 def test_a_release_that_does_not_answer_after_the_switch_is_taken_back(host: Host) -> None:
@@ -254,3 +319,17 @@ def test_a_revert_is_never_reverted(host: Host, verb: str, given: Any, fresh: st
         host.bring(given, verb)
     assert host.phases()[-1] == "stuck"
     assert set(host.engine.by_name) >= set(CANONICAL.values()), "nothing that might serve is removed"
+    recover(host)
+    assert not [name for name in host.engine.by_name if name.endswith("-displaced")]
+
+
+def test_where_neither_release_answers_after_an_interruption_a_sentence_says_so_and_both_stay(host: Host) -> None:
+    host.killed(SWITCH, NEW_WISH)
+    host.engine.broken = {NEW, OLD}
+    with pytest.raises(PlatformError, match=f"Neither release {NEW} nor {OLD} answers after an interrupted switch"):
+        recover(host)
+    assert host.phases()[-1] == "stuck"
+    assert {release for _, release, _ in host.releases().values()} >= {OLD, NEW}
+    host.engine.broken = set()
+    host.bring(OLD_WISH, UP)
+    require_convergence(host, OLD, lambda host: host.bring(OLD_WISH, UP))

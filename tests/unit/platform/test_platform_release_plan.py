@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible.module_utils.erni.planning import Difference, Plan
-from ansible.module_utils.erni.release_plan import FIRST, HEAL, IN_PLACE, NOTHING, REPLACE, RETURN, plan_release
+from ansible.module_utils.erni.release_plan import (
+    FIRST,
+    HEAL,
+    IN_PLACE,
+    NOTHING,
+    REPLACE,
+    RETURN,
+    plan_release,
+    waits_too_long,
+)
+from ansible.module_utils.erni.release_record import JournalEntry
 from ansible.module_utils.erni.release_world import (
     Instance,
     Renaming,
@@ -182,3 +194,40 @@ def test_occupants_are_set_aside_and_what_is_set_aside_already_is_not_an_occupan
         Renaming("erni-backend-green", "erni-backend-green-displaced"),
         Renaming("erni-frontend-green", "erni-frontend-green-displaced"),
     ]
+
+
+# What has waited for long enough.
+
+NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC).timestamp()
+
+
+def passed(seconds: float, *, phase: str = "done", slot: str = "green") -> JournalEntry:
+    """A line of a transition from blue, so many seconds before noon."""
+    moment = dt.datetime.fromtimestamp(NOON - seconds, dt.UTC).isoformat(timespec="milliseconds")
+    return JournalEntry(moment.replace("+00:00", "Z"), "t1", "deploy", phase, NEW, slot, OLD, "blue")
+
+
+def waiting(**changes: Any) -> World:
+    serving = Instance("erni-backend", "backend", "green", NEW, running=True)
+    return World("green", (serving, replace(Instance("erni-backend-blue", "backend", "blue", OLD, True), **changes)))
+
+
+@pytest.mark.parametrize(
+    ("world", "entries", "over"),
+    [
+        (waiting(), [passed(901)], True),
+        (waiting(), [passed(899)], False),
+        (waiting(), [passed(901), passed(10)], False),
+        (waiting(), [passed(901), passed(10, slot="blue")], True),  # found serving: no switch
+        (waiting(), [passed(901), passed(10, phase="failed")], True),
+        (waiting(), [], True),  # nobody knows since when
+        (waiting(running=False), [passed(901)], False),
+        (waiting(displaced=True), [passed(901)], False),
+        (World("green"), [passed(901)], False),
+        (World("green", waiting().instances[:1]), [passed(901)], False),  # only what serves
+    ],
+)
+def test_a_release_waits_as_long_as_it_may_since_the_last_switch(
+    world: World, entries: list[JournalEntry], over: bool
+) -> None:
+    assert waits_too_long(world, entries, 900, NOON) is over

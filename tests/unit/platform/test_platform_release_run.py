@@ -13,10 +13,8 @@ from ansible.module_utils.erni import release_candidates, release_run
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.release_apply import Rules
 from ansible.module_utils.erni.release_history import stack
-from ansible.module_utils.erni.release_plan import waits_too_long
 from ansible.module_utils.erni.release_record import JournalEntry, append_entry, read_journal, read_manifests
 from ansible.module_utils.erni.release_run import ROLLBACK, UP
-from ansible.module_utils.erni.release_world import Instance, World
 from release_model import PASSWORD, SERVICES, Host, model_host, release_of, settled, wish
 
 OLD_WISH, NEW_WISH = wish("INFO"), wish("DEBUG")
@@ -98,6 +96,17 @@ def test_check_mode_shows_what_a_release_changes_by_name_and_no_secret(host: Hos
         "backend DB_PASSWORD": "(secret) after", "backend LOG_LEVEL": "DEBUG", "frontend LOG_LEVEL": "DEBUG"
     }  # fmt: skip
     assert PASSWORD not in str(plan)
+
+
+def test_check_mode_does_not_even_set_names_right(switched: Host) -> None:
+    for name in SERVICES:  # as somebody may have done by hand
+        switched.engine.by_name[f"erni-{name}-green"] = switched.engine.by_name.pop(f"erni-{name}")
+    before = everything(switched)
+    switched.bring(NEW_WISH, UP, check=True)
+    assert everything(switched) == before
+    outcome = switched.bring(NEW_WISH, UP)
+    assert outcome.plan.sentences == [f"erni-{n}-green is named erni-{n}: its slot decides" for n in SERVICES]
+    assert switched.releases() == settled(NEW, "green", OLD, "blue")
 
 
 # What is told.
@@ -230,41 +239,17 @@ def test_a_container_that_stopped_is_started_in_place_without_a_switch(host: Hos
     assert stack(read_journal(host.site.root)) == [OLD]
 
 
+def test_containers_names_and_what_waits_are_set_right_in_one_run(switched: Host) -> None:
+    switched.rules = replace(switched.rules, warm_seconds=0)
+    switched.engine.has_served = False
+    switched.engine.by_name["erni-backend"]["State"] = "exited"
+    switched.engine.live.name_release("green", "")
+    assert switched.bring(NEW_WISH, UP).plan.kinds == ["start", "name", "retire"]
+    assert switched.releases() == settled(NEW, "green", OLD, "blue", "exited")
+    assert not switched.bring(NEW_WISH, UP).plan.changed
+
+
 # What has waited for long enough.
-
-NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC).timestamp()
-
-
-def passed(seconds: float, *, phase: str = "done", slot: str = "green") -> JournalEntry:
-    """A line of a transition from blue, so many seconds before noon."""
-    moment = dt.datetime.fromtimestamp(NOON - seconds, dt.UTC).isoformat(timespec="milliseconds")
-    return JournalEntry(moment.replace("+00:00", "Z"), "t1", "deploy", phase, NEW, slot, OLD, "blue")
-
-
-def waiting(**changes: Any) -> World:
-    serving = Instance("erni-backend", "backend", "green", NEW, running=True)
-    return World("green", (serving, replace(Instance("erni-backend-blue", "backend", "blue", OLD, True), **changes)))
-
-
-@pytest.mark.parametrize(
-    ("world", "entries", "over"),
-    [
-        (waiting(), [passed(901)], True),
-        (waiting(), [passed(899)], False),
-        (waiting(), [passed(901), passed(10)], False),
-        (waiting(), [passed(901), passed(10, slot="blue")], True),  # found serving: no switch
-        (waiting(), [passed(901), passed(10, phase="failed")], True),
-        (waiting(), [], True),  # nobody knows since when
-        (waiting(running=False), [passed(901)], False),
-        (waiting(displaced=True), [passed(901)], False),
-        (World("green"), [passed(901)], False),
-        (World("green", waiting().instances[:1]), [passed(901)], False),  # only what serves
-    ],
-)
-def test_a_release_waits_as_long_as_it_may_since_the_last_switch(
-    world: World, entries: list[JournalEntry], over: bool
-) -> None:
-    assert waits_too_long(world, entries, 900, NOON) is over
 
 
 @pytest.mark.parametrize("verb", ["deploy", UP])

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.parsing.dataloader import DataLoader
 
-from erni_cli.options import Options, as_unsafe_yaml, from_environment
+from erni_cli.options import Options, as_extra_vars, from_environment
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,23 @@ def test_flags_come_in_ansibles_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["a 'b' \"c\" $d `e`", "{{ not_a_template }}", "line\nbreak", "ü € 😀", "\\", "!x: [", 3, True]
+    "value",
+    [
+        "a 'b' \"c\" $d `e`",
+        "{{ not_a_template }}",
+        "line\nbreak",
+        "ü € 😀",
+        "\\",
+        "!x: [",
+        "on",
+        "1.10",
+        "0123",
+        "",
+        3,
+        True,
+    ],
 )
 def test_values_survive_the_way_to_ansible(value: Any) -> None:
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
-    assert yaml.load(as_unsafe_yaml({"x": value, "y": "z"}), Loader=Loader) == {"x": value, "y": "z"}  # noqa: S506 (a SafeLoader)
+    told = DataLoader().load(as_extra_vars({"x": value, "y": "z"}))
+    assert told == {"x": value, "y": "z"}
+    assert isinstance(told["x"], type(value)), "what looks like a number or a truth stays a text"
