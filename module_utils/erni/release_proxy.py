@@ -93,7 +93,7 @@ def prove(client: Any, proxy: Proxy, slot: str, release: str, services: Collecti
         passes = 0 if why else passes + 1
         if passes >= PROOF_PASSES:
             return
-        if time.monotonic() > deadline:
+        if why and time.monotonic() > deadline:
             raise PlatformError(f"Through the proxy release {release} does not answer", why)
         if why:
             time.sleep(POLL_SECONDS)

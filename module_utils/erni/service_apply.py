@@ -271,7 +271,7 @@ class Transition:
             if time.monotonic() > deadline:
                 raise PlatformError(
                     f"{container} runs but did not pass its gate within {gate.timeout} s",
-                    f"the check says: {self._hidden(last_output) or 'nothing'}; {self._last_words()}",
+                    f"the check says: {_last_line(self._hidden(last_output)) or 'nothing'}; {self._last_words()}",
                 )
             passed, last_output = self._probe()
             in_a_row = in_a_row + 1 if passed else 0
@@ -367,6 +367,11 @@ class Transition:
         for value in self.spec.secret_values:
             text = text.replace(value, "(secret)")
         return text
+
+
+def _last_line(text: str) -> str:
+    """What a program says in the end; of a failed Python or Node program that is its error."""
+    return text.strip().rpartition("\n")[2]
 
 
 def _as_it_was(path: str, state: FileState) -> File:

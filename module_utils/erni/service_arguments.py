@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -142,7 +143,8 @@ def validated(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises PlatformError: when an option is unknown, missing or malformed.
     """
-    result = ArgumentSpecValidator(SERVICE).validate(dict(mapping))
+    # The validator hands out the spec's own defaults, and fills in what lies below them: each mapping gets new ones.
+    result = ArgumentSpecValidator(deepcopy(SERVICE)).validate(dict(mapping))
     if result.error_messages:
         raise PlatformError(
             f"The service mapping of {mapping.get('name', 'a service without a name')} is malformed",

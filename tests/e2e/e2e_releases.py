@@ -15,14 +15,15 @@ REPOSITORY = "erni-e2e-release"
 SERVE = "gunicorn --config gunicorn.conf.py erni_backend.main:app"
 # With which the application begins an answer; /health and /readiness have none.
 FIRST_LINE = "    chat: Chat = .*"
+WAIT = "import asyncio; await asyncio.sleep(2)"
 BACKENDS = {
     "good": "LABEL variant=good",
     "better": "LABEL variant=better",
     "crashing": """CMD ["python3", "-c", "raise SystemExit('there is no colour named octarine')"]""",
     "never-ready": """CMD ["python3", "-m", "http.server", "8000"]""",
-    "dying": f"""CMD ["timeout", "--signal=KILL", "14", "sh", "-c", "exec {SERVE}"]""",
+    "dying": f"""CMD ["timeout", "--signal=KILL", "12", "sh", "-c", "exec {SERVE}"]""",
     "failing": rf"RUN sed -i 's/^{FIRST_LINE}/    raise RuntimeError(1)/' erni_backend/conversation.py",
-    "slow": rf"RUN sed -i 's/^{FIRST_LINE}/&\n    import time; time.sleep(2)/' erni_backend/conversation.py",
+    "slow": rf"RUN sed -i 's/^{FIRST_LINE}/&\n    {WAIT}/' erni_backend/conversation.py",
 }
 
 

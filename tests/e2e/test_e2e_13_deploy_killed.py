@@ -19,7 +19,7 @@ from load_posts import posts_applied_exactly_once
 from load_settings import Settings
 
 RATE = 60.0
-PHASES = ("prepared", "candidate", "gated", "switching", "switched", "proven")
+PHASES = ("candidate", "switching", "switched", "proven")
 PATIENCE_SECONDS = 120.0
 
 
@@ -62,16 +62,6 @@ def test_a_deploy_killed_after_any_phase_is_finished_or_undone_without_losing_a_
         report = traffic.stop()
     assert report.failures == [], report.failures_by_kind()
     assert posts_applied_exactly_once(report.posts_answered, running.sql) == []
-
-
-def test_two_deploys_at_once_wait_for_each_other_or_say_who_is_at_it(running: Platform, releases: Releases) -> None:
-    first = running.start("deploy", release=releases.wish("good"))
-    first.says("The release serves")
-    running.make("deploy", release=releases.wish("better"), lock_wait=0).refused(
-        "Another run is changing this environment"
-    )
-    first.ended().succeeded()
-    running.make("deploy").succeeded()
 
 
 def test_what_a_reboot_leaves_is_finished(running: Platform, releases: Releases) -> None:

@@ -150,6 +150,12 @@ def test_up_holds_after_a_rollback_until_there_is_something_new() -> None:
     assert for_up(new, entries, FORMER).id == recorded(new).id
 
 
+def test_up_has_nothing_to_hold_back_where_the_inventory_was_gone_back_with() -> None:
+    entries = journal(("deploy", FORMER.id, "done"), DEPLOYED, ("rollback", FORMER.id, "done"))
+    choice = for_up(wish(level="DEBUG"), entries, FORMER)
+    assert (choice.id, choice.notes) == (FORMER.id, ())
+
+
 def test_where_up_holds_a_replaced_secret_of_the_release_that_serves_is_its_successor_and_said() -> None:
     gone_back_from = recorded(wish(password="successor"))
     entries = journal(

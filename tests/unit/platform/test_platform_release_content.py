@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ansible.module_utils.erni.release_content import (
     fingerprint,
     secrets_as_they_were,
 )
+from ansible.module_utils.erni.service_arguments import SERVICE
 
 PASSWORD = "correct horse battery staple"
 HEALTH = {"command": ["true"]}
@@ -72,6 +74,14 @@ def test_a_secret_is_in_nothing_that_is_written_down() -> None:
 def test_a_malformed_mapping_is_refused_with_its_name() -> None:
     with pytest.raises(PlatformError, match=r"service mapping of backend is malformed.*imaeg"):
         content_of({"backend": BACKEND | {"imaeg": "x"}}, {}, {})
+
+
+def test_what_a_service_is_given_by_default_is_its_own() -> None:
+    spec, first = deepcopy(SERVICE), content_of(SERVICES, SECRETS, {})
+    first.services["frontend"]["environment"]["LOG_LEVEL"] = "DEBUG"
+    first.services["frontend"]["gate"]["command"].append("false")
+    assert content_of(SERVICES, SECRETS, {}).id == CONTENT.id
+    assert spec == SERVICE
 
 
 def test_specs_carry_the_secrets() -> None:

@@ -423,6 +423,43 @@ def test_a_verb_does_what_its_name_says_and_nothing_where_it_is_so_already(
     assert all(action.subject == "erni-web" for action in plan.actions)
 
 
+WAITS, SET_ASIDE = "erni-web-green", "erni-web-green-displaced"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "serving", "steps"),
+    [
+        ("stopped", "running", ["stop erni-web", f"stop {WAITS}"]),
+        ("stopped", "stopped", [f"stop {WAITS}"]),
+        ("stopped", "missing", [f"stop {WAITS}"]),
+        ("absent", "running", ["remove erni-web", f"remove {WAITS}", f"remove {SET_ASIDE}"]),
+        ("absent", "missing", [f"remove {WAITS}", f"remove {SET_ASIDE}"]),
+        ("started", "stopped", ["start erni-web"]),
+        ("started", "running", []),
+        ("started", "missing", []),
+        ("restarted", "running", ["restart erni-web"]),
+        ("restarted", "missing", []),
+    ],
+)
+def test_what_is_beside_a_service_stops_and_goes_with_it_but_only_what_serves_starts(
+    wanted: str, serving: str, steps: list[str]
+) -> None:
+    """One release waits, warm, in the other slot; a container that was set aside for it is stopped."""
+    plan = plan_state("erni-web", FOUND[serving], wanted, {WAITS: FOUND["running"], SET_ASIDE: FOUND["stopped"]})
+    assert [f"{action.kind} {action.subject}" for action in plan.actions] == steps
+
+
+def test_a_waiting_container_that_was_stopped_stays_so_whatever_is_asked_but_to_remove_it() -> None:
+    beside = {WAITS: FOUND["stopped"]}
+    for wanted in ("started", "stopped", "restarted"):
+        subjects = {action.subject for action in plan_state("erni-web", FOUND["running"], wanted, beside).actions}
+        assert subjects <= {"erni-web"}
+    assert plan_state("erni-web", FOUND["running"], "absent", beside).diff("x")["before"] == {
+        "erni-web": "present",
+        WAITS: "present",
+    }
+
+
 @pytest.mark.parametrize(("asked", "kinds"), [("", []), ("172.30.10.21", []), ("172.30.10.22", ["connect"])])
 def test_an_address_that_an_overlay_chose_and_nobody_asked_for_is_no_drift(asked: str, kinds: list[str]) -> None:
     network = NetworkAttachment("erni-data", "172.30.10.21", ("web",))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ansible.module_utils.erni.service_spec import NetworkAttachment, ServiceSpec
-from ansible.module_utils.erni.slots import address_in, displaced_name, idle_name, in_slot, other
+from ansible.module_utils.erni.slots import address_in, displaced_name, idle_name, in_slot, names_beside, other
 from platform_builders import service
 
 ADDRESSES = {"blue": "172.30.10.20", "green": "172.30.10.30"}
@@ -58,3 +58,14 @@ def test_the_proxy_finds_a_service_by_its_slots_address() -> None:
 def test_names_tell_what_waits_from_what_was_set_aside() -> None:
     assert idle_name("erni-web", "blue") == "erni-web-blue"
     assert displaced_name("erni-web", "blue") == "erni-web-blue-displaced"
+
+
+def test_whoever_stops_a_service_finds_all_its_containers_by_name_and_no_other_services() -> None:
+    assert sorted(names_beside("erni-web")) == [
+        "erni-web-blue",
+        "erni-web-blue-displaced",
+        "erni-web-green",
+        "erni-web-green-displaced",
+    ]
+    placed = {in_slot(SPEC, slot, "0123456789ab", serving=False).container for slot in ("blue", "green")}
+    assert placed < set(names_beside(SPEC.container))

@@ -40,10 +40,8 @@ TAKE_LONG = """---
   hosts: backend
   gather_facts: false
   tasks:
-    - name: It has begun
-      ansible.builtin.file: {path: "{{ inventory_dir }}/begun", state: touch, mode: "0600"}
-    - name: It goes on
-      ansible.builtin.command: sleep 50
+    - name: It has begun, and goes on
+      ansible.builtin.shell: touch {{ inventory_dir }}/begun; exec sleep 50
 """
 
 FAIL = """---
