@@ -106,16 +106,42 @@ integration() {
     "$python" -m pytest tests/integration -q
 }
 
+scenarios() {
+    if [[ -n ${ERNI_SCENARIO:-} ]]; then
+        printf '%s\n' "$ERNI_SCENARIO"
+    else
+        find molecule -name molecule.yml -printf '%h\n' | sed 's|.*/||' | sort
+    fi
+}
+
+molecule_scenario() {
+    say "Molecule: $1"
+    MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.run/molecule-state/$1 molecule test --scenario-name "$1"
+}
+
 molecule_scenarios() {
     need_engine
     need_images
-    export MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.run/molecule-state
-    local scenarios=("${ERNI_SCENARIO:-}") scenario
-    [[ -n ${scenarios[0]} ]] || mapfile -t scenarios < <(find molecule -name molecule.yml -printf '%h\n' | sed 's|.*/||' | sort)
-    for scenario in "${scenarios[@]}"; do
-        say "Molecule: $scenario"
-        molecule test --scenario-name "$scenario"
-    done
+    local scenario
+    for scenario in $(scenarios); do molecule_scenario "$scenario"; done
+}
+
+# Scenarios wait more than they compute: one lane has all but the last of them, the other one the integration tests and
+# the last. What the first lane says follows at its end.
+integration_and_molecule() {
+    local log=.run/test-molecule.log last lane
+    last=$(scenarios | tail -n 1)
+    need_engine
+    need_images
+    (for scenario in $(scenarios | head -n -1); do molecule_scenario "$scenario"; done) >"$log" 2>&1 &
+    lane=$!
+    integration
+    molecule_scenario "$last"
+    wait "$lane" || {
+        cat "$log" >&2
+        return 1
+    }
+    cat "$log"
 }
 
 e2e() {
@@ -123,7 +149,7 @@ e2e() {
     need_engine
     need_images
     say 'End to end'
-    "$python" -m pytest tests/e2e -q
+    "$python" -m pytest tests/e2e -q --durations=12
 }
 
 bench() {
@@ -152,8 +178,7 @@ case $part in
             cat .run/test-images.log >&2
             exit 1
         }
-        integration
-        molecule_scenarios
+        integration_and_molecule
         e2e
         ;;
     *)

@@ -193,7 +193,7 @@ class ReleaseTransition:
         self.diary.note("failed", failure.what)
         self.moments.failed()
         serves = ", ".join(sorted(self.world.releases_in(self.world.live)))
-        still = f"Release {serves} serves as before; nothing else was touched." if serves else "Nothing serves."
+        still = f"Release {serves} serves as before; nothing else was touched." if serves else "No release serves."
         return PlatformError(failure.what, failure.why, _joined(still, _where(kept), failure.remedy))
 
     def _withdraw(self) -> list[str]:

@@ -148,6 +148,8 @@ class Around:
         self.notes += bake.run(other(transition.plan.slot), transition.plan.slot)
 
     def _hook(self, name: str) -> None:
+        if self._verb == UP:  # settings are brought up to date; nobody has deployed anything
+            return
         result = run_hook(
             name,
             self.surroundings.hooks.get(name) or [],
