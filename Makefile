@@ -25,7 +25,7 @@ verify: ## Prove that the platform works for a user
 
 ##@ Releases (REASON='why' goes into the journal)
 deploy: ## Switch to RELEASE=<branch, tag or commit> or backend=<image>,frontend=<image>; without it to the inventory's
-rollback: ## Go back to the last good release, or to TO=<id>; RESTORE_DB=1 restores the database of that time
+rollback: ## Go back to the last good release, or to TO=<id>
 releases: ## What was deployed, and what can be rolled back to (FORMAT=json)
 maintenance: ## STATE=on shows users the maintenance page, STATE=off ends it
 

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,43 +22,13 @@ from typing import Any
 
 import docker
 import yaml
+from platform_copy import NAME, VARIABLES, clean_environment, inventory, timed
 
-ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
-NAME = "erni-bench"
 SETTLE_SECONDS = 10
-VARIABLES = {
-    "erni_env": "bench",
-    "platform_name": NAME,
-    "platform_root": f"/var/lib/{NAME}",
-    "platform_edge_subnet": "172.30.40.0/24",
-    "platform_data_subnet": "172.30.41.0/24",
-    "nginx_http_port": 28080,
-    "nginx_https_port": 28443,
-    "frontend_public_api_url": "https://localhost:8443/api",
-}
 # Two servers cannot listen on one Unix socket.
 SOCKETS, OTHER_SOCKETS = f"{VARIABLES['platform_root']}/run", f"{VARIABLES['platform_root']}/run-compose"
 SERVICES = ("postgres", "redis", "backend", "frontend", "nginx")
-
-
-def inventory(folder: Path) -> None:
-    """The local environment under another name, beside which it can run."""
-    variables = folder / "bench" / "group_vars" / "all"
-    variables.mkdir(parents=True)
-    local = ROOT / "inventories" / "local"
-    shutil.copy(local / "hosts.yml", folder / "bench" / "hosts.yml")
-    (variables / "00-shared").symlink_to(ROOT / "group_vars" / "all")
-    settings = yaml.safe_load((local / "group_vars" / "all" / "main.yml").read_text(encoding="utf-8"))
-    (variables / "main.yml").write_text(yaml.safe_dump(settings | VARIABLES), encoding="utf-8")
-
-
-def timed(command: list[str], **options: Any) -> float:
-    begin = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
-    if done.returncode != 0:
-        raise SystemExit(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
-    return time.monotonic() - begin
 
 
 def compose_file() -> dict[str, Any]:
@@ -113,7 +82,7 @@ def compose_service(inspected: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def measure(folder: Path) -> dict[str, list[float]]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ERNI_", "MAKE", "MFLAGS"))}
+    environment = clean_environment()
     make = ["make", "up", "ENV=bench", f"INVENTORIES={folder}"]
     timed(make, env=environment)
     file = folder / "docker-compose.yml"

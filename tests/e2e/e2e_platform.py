@@ -10,17 +10,23 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import ansible.module_utils
 import docker
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from docker.models.containers import Container
 
 ROOT = Path(__file__).resolve().parents[2]
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+from ansible.module_utils.erni.database_apply import ADVISORY_LOCK  # noqa: E402 (its path is set above)
+
 ENV = "e2e"
 NAME = "erni-e2e"  # prefix of containers, networks and volumes
 PLATFORM_ROOT = Path("/var/lib/erni-e2e")
@@ -311,6 +317,34 @@ class Platform:
         """The journal of the transitions between releases."""
         path = PLATFORM_ROOT / "releases" / "journal.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @contextmanager
+    def holding_the_schema(self) -> Iterator[None]:
+        """Another schema change is under way: its session holds the lock that there is one of."""
+        words = ["docker", "exec", f"{NAME}-postgres", "psql", "-XAt", "--username=postgres", "--dbname=erni_agents"]
+        statement = f"select pg_advisory_lock({ADVISORY_LOCK}); select pg_sleep(60)"
+        with subprocess.Popen([*words, "-c", statement], stdout=subprocess.DEVNULL) as session:
+            try:
+                while self.sql("select count(*) from pg_locks where locktype = 'advisory' and granted") == "0":
+                    time.sleep(0.1)
+                yield
+            finally:
+                self.sql("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+                session.wait(30)
+
+    @contextmanager
+    def full_disk(self, folder: str) -> Iterator[None]:
+        """The folder lies on a file system of its own that has no room left."""
+        path = PLATFORM_ROOT / folder
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(path)], check=True)
+        try:
+            with suppress(OSError), (path / "filling").open("wb") as handle:
+                while True:
+                    handle.write(b"0" * 4096)
+                    handle.flush()
+            yield
+        finally:
+            subprocess.run(["umount", str(path)], check=True)
 
     def files(self) -> dict[str, tuple[Any, ...]]:
         """Every file of the platform but the history of runs, with what a rewrite would change."""

@@ -142,6 +142,62 @@ def test_a_bad_release_ends_with_the_former_one_serving(running: Platform, relea
         running.make("deploy", release=releases.wish(bad.variant), args=args).refused("is quarantined")
 
 
+MIGRATIONS = [
+    pytest.param("raise SystemExit('there is no column octarine')", "there is no column octarine", id="failing"),
+    pytest.param("import time; time.sleep(60)", "it was ended after 6 s", id="hanging"),
+]
+
+
+@pytest.mark.parametrize(("program", "sentence"), MIGRATIONS)
+def test_a_migration_that_does_not_end_well_stops_a_deploy_before_anything_is_switched(
+    running: Platform, releases: Releases, program: str, sentence: str
+) -> None:
+    serving = running.serving()
+    args = {"release_migration_command": ["python3", "-c", program], "release_migration_timeout": 6}
+
+    running.make("deploy", release=releases.wish("better"), args=args).refused(sentence)
+
+    assert running.serving() == serving
+    assert not [name for name in running.identities() if "migration" in name]
+
+
+def test_a_migration_that_another_one_keeps_out_says_who_it_is(running: Platform, releases: Releases) -> None:
+    serving = running.serving()
+    args = {"release_migration_command": ["true"], "release_migration_lock_timeout": 1}
+    with running.holding_the_schema():
+        run = running.make("deploy", release=releases.wish("better"), args=args)
+
+    run.refused("Another schema change still holds the lock")
+    assert running.serving() == serving
+
+
+def test_an_address_that_is_taken_stops_a_deploy(running: Platform, releases: Releases) -> None:
+    serving, image = running.serving(), running.container("backend").attrs["Config"]["Image"]
+    free = f"172.30.20.{30 if running.slot() == 'blue' else 20}"
+    for name in [name for name in running.identities() if name.startswith("backend-")]:
+        running.container(name).remove(force=True)
+    squatter = running.engine.containers.create(
+        image, ["sleep", "120"], name="erni-e2e-squatter", labels={"ch.erni.test": "1"}
+    )
+    try:
+        running.engine.api.disconnect_container_from_network(squatter.id, "bridge")
+        running.network("edge").connect(squatter, ipv4_address=free)
+        squatter.start()
+        running.make("deploy", release=releases.wish("better")).refused("Address already in use")
+    finally:
+        squatter.remove(force=True)
+    assert running.serving() == serving
+
+
+def test_a_full_disk_stops_a_deploy_before_anything_is_touched(running: Platform, releases: Releases) -> None:
+    serving = running.serving()
+    with running.full_disk("releases"):
+        run = running.make("deploy", release=releases.wish("better"))
+
+    run.refused("No space left on device")
+    assert running.serving() == serving
+
+
 def test_an_image_that_is_nowhere_is_refused_before_anything_is_touched(running: Platform, releases: Releases) -> None:
     before = running.footprint()
 

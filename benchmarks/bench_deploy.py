@@ -1,0 +1,212 @@
+"""Deploys and rollbacks under load, side by side: `make deploy` with `make rollback`, and the runbook's way.
+
+Both ways change the backend of the same platform, behind the same nginx, under the same load: 300 mixed requests a
+second without a retry (tests/load). The runbook's way is what its page says: `docker-compose up -d --no-deps --build
+backend`, and to go back the same with the former source; the compose file is written from what the engine says of the
+platform's own container.
+
+Prints a table: switches, requests, those that failed, the longest time in which nothing was answered, seconds in which
+something failed, and the median time of a command.
+Run: make bench, or this file; CYCLES=50 for the long run. Needs Debian's package docker-compose.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import yaml
+from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
+
+sys.path.append(str(ROOT / "tests" / "load"))
+
+from load_generator import Load
+from load_posts import posts_applied_exactly_once
+from load_report import Report
+from load_settings import Settings
+
+CYCLES = int(os.environ.get("CYCLES", "5"))
+RATE = float(os.environ.get("RATE", "300"))
+TAG = f"{NAME}-release/backend"
+# Where the control node is the server, too, its own processes must not take the processors from what is measured.
+POLITE = ["nice", "-n", "15"]
+FURTHER = {
+    "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
+    "release_bake_seconds": 1,
+    "release_drain_seconds": 12,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way did: the load's report, the seconds of each command, POSTs that were not applied exactly once."""
+
+    report: Report
+    there: list[float]
+    back: list[float]
+    wrongly_applied: int
+
+
+def under_load(there: Callable[[], float], back: Callable[[], float]) -> Outcome:
+    authority = f"{VARIABLES['platform_root']}/authority/ca.crt"
+    went: list[float] = []
+    returned: list[float] = []
+    with Load(Settings(port=VARIABLES["nginx_https_port"], authority=authority, rate=RATE)) as traffic:
+        for _ in range(CYCLES):
+            went.append(there())
+            returned.append(back())
+        report = traffic.stop()
+    return Outcome(report, went, returned, len(posts_applied_exactly_once(report.posts_answered, query)))
+
+
+def query(statement: str) -> str:
+    container = docker.from_env().containers.get(f"{NAME}-postgres")
+    words = ["psql", "-XAt", "--username=postgres", "--dbname=erni_agents", "-c", statement]
+    code, output = container.exec_run(words)
+    if code:
+        raise SystemExit(output.decode())
+    return str(output.decode())
+
+
+def with_slots(make: Callable[..., float]) -> Outcome:
+    """`make deploy` and `make rollback`."""
+    client = docker.from_env()
+    image = client.containers.get(f"{NAME}-backend").attrs["Config"]["Image"]
+    frontend = client.containers.get(f"{NAME}-frontend").attrs["Config"]["Image"]
+    client.images.build(fileobj=io.BytesIO(f"FROM {image}\nLABEL variant=new\n".encode()), tag=f"{TAG}:new", rm=True)
+    release = f"RELEASE=backend={TAG}:new,frontend={frontend}"
+    return under_load(lambda: make("deploy", release), lambda: make("rollback"))
+
+
+def with_compose(folder: Path) -> Outcome:
+    """The runbook's two commands, for the container that serves, at its address and under its name on the network."""
+    client = docker.APIClient(version="auto")
+    inspected = client.inspect_container(f"{NAME}-backend")
+    file = folder / "docker-compose.yml"
+    file.write_text(yaml.safe_dump(compose_file(inspected, folder)), encoding="utf-8")
+    file.chmod(0o600)
+    compose = [*POLITE, "docker-compose", "--project-name", f"{NAME}-runbook", "--file", str(file), "up", "--detach"]
+    # What waits in the other slot would answer in place of the one that is replaced.
+    names = [f"{NAME}-backend{suffix}" for suffix in ("", "-blue", "-green")]
+    for name in filter(lambda each: exists(client, each), names):
+        client.remove_container(name, force=True)
+    builds = 0
+
+    def deploy() -> float:
+        nonlocal builds
+        builds += 1
+        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL build={builds}\n")
+        return timed([*compose, "--no-deps", "--build", "backend"], env=clean_environment())
+
+    def go_back() -> float:
+        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL build=former\n")
+        return timed([*compose, "--no-deps", "--build", "backend"], env=clean_environment())
+
+    try:
+        deploy()
+        return under_load(deploy, go_back)
+    finally:
+        client.remove_container(f"{NAME}-backend", force=True)
+
+
+def exists(client: Any, name: str) -> bool:
+    return bool(client.containers(all=True, filters={"name": f"^/{name}$"}))
+
+
+def compose_file(inspected: dict[str, Any], folder: Path) -> dict[str, Any]:
+    config, host = inspected["Config"], inspected["HostConfig"]
+    health = config["Healthcheck"]
+    networks = {
+        name: {"ipv4_address": end["IPAddress"], "aliases": ["backend", "backend-blue", "backend-green"]}
+        for name, end in inspected["NetworkSettings"]["Networks"].items()
+    }
+    service = {
+        "build": {"context": str(folder)},
+        "image": f"{TAG}:runbook",
+        "container_name": f"{NAME}-backend",
+        "environment": [entry.replace("$", "$$") for entry in config["Env"]],
+        "volumes": [
+            {"type": m["Type"], "source": m["Source"], "target": m["Target"]} for m in host.get("Mounts") or []
+        ],
+        "tmpfs": [f"{path}:{options}" for path, options in (host.get("Tmpfs") or {}).items()],
+        "networks": networks,
+        "stop_grace_period": f"{config['StopTimeout']}s",
+        "restart": "unless-stopped",
+        "healthcheck": {
+            "test": [word.replace("$", "$$") for word in health["Test"]],
+            "interval": f"{health['Interval'] // 10**9}s",
+        },
+    }
+    volumes = {m["Source"]: {"external": True} for m in host.get("Mounts") or [] if m["Type"] == "volume"}
+    return {
+        "version": "2.4",
+        "services": {"backend": service},
+        "networks": {name: {"external": True} for name in networks},
+        "volumes": volumes,
+    }
+
+
+def table(outcomes: dict[str, Outcome]) -> str:
+    columns = ("switches", "requests", "failed", "silent for", "bad seconds", "there", "back")
+    lines = [f"{'way':28}" + "".join(f"{column:>13}" for column in columns)]
+    for way, outcome in outcomes.items():
+        report = outcome.report
+        cells = (
+            str(len(outcome.there) + len(outcome.back)),
+            str(report.total),
+            str(len(report.failures) + outcome.wrongly_applied),
+            f"{report.longest_silence:.1f} s",
+            str(report.seconds_with_failures),
+            f"{statistics.median(outcome.there):.1f} s",
+            f"{statistics.median(outcome.back):.1f} s",
+        )
+        lines.append(f"{way:28}" + "".join(f"{cell:>13}" for cell in cells))
+    lines += [f"{way}: {report_kinds(outcome)}" for way, outcome in outcomes.items() if outcome.report.failures]
+    return "\n".join([*lines, f"{CYCLES} cycles each at {RATE:.0f} requests/s"])
+
+
+def report_kinds(outcome: Outcome) -> str:
+    return ", ".join(f"{count} x {kind}" for kind, count in list(outcome.report.failures_by_kind().items())[:6])
+
+
+def measure(folder: Path) -> dict[str, Outcome]:
+    inventory(folder, FURTHER | {"release_evidence_file": str(folder / "releases.jsonl")})
+    context = folder / "context"
+    context.mkdir()
+
+    def make(verb: str, *words: str) -> float:
+        return timed([*POLITE, "make", verb, "ENV=bench", f"INVENTORIES={folder}", *words], env=clean_environment())
+
+    make("up")
+    try:
+        return {"make deploy, make rollback": with_slots(make), "the runbook's docker-compose": with_compose(context)}
+    finally:
+        make("destroy", "CONFIRM=bench", "VOLUMES=1")
+        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
+        for image in docker.from_env().images.list(filters={"reference": f"{TAG}*"}):
+            docker.from_env().images.remove(image.id, force=True)
+
+
+def main() -> int:
+    if shutil.which("docker-compose") is None:
+        print("docker-compose is not installed; run make bench, or apt-get install docker-compose.", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = measure(Path(folder))
+    print(table(outcomes))
+    print(json.dumps({way: [o.there, o.back] for way, o in outcomes.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
