@@ -139,6 +139,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.bake import BakeRules
+from ansible.module_utils.erni.clock import later
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
 from ansible.module_utils.erni.live_folder import LiveElsewhere, LiveFolder
@@ -240,10 +241,25 @@ def bring(module: AnsibleModule) -> Outcome:
         ) from error
 
 
+def retire(params: dict[str, Any]) -> None:
+    """What the clock does when the former release has waited for long enough."""
+    with host_lock(params["platform"], "the end of a release that waited"):
+        run_of(params, engine.connect()).retire()
+
+
+def leave_a_clock(module: AnsibleModule, outcome: Outcome) -> None:
+    """After a switch the former release waits, and somebody has to stop it when its time is over."""
+    params, warm = module.params, module.params["warm_seconds"]
+    switched = outcome.switches or params["step"] == "settle"
+    if switched and outcome.plan.changed and warm > 0 and not module.check_mode and params["step"] != "candidate":
+        later(warm + 1, lambda: retire(params))
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     try:
         outcome = bring(module)
+        leave_a_clock(module, outcome)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     report = {"erni_report": "\n".join(outcome.report)} if outcome.report else {}

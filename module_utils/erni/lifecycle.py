@@ -24,10 +24,10 @@ def apply_lifecycle(client: Any, plan: Plan) -> None:
             getattr(client, action.kind)(container)
             wait_healthy(client, container)
         elif action.kind == "restart":
-            client.restart(container, timeout=_stop_timeout(client, container))
+            client.restart(container, timeout=stop_timeout(client, container))
             wait_healthy(client, container)
         elif action.kind == "stop":
-            client.stop(container, timeout=_stop_timeout(client, container))
+            client.stop(container, timeout=stop_timeout(client, container))
         elif action.kind == "remove":
             _remove(client, container)
         elif action.kind == "remove_volume":
@@ -40,7 +40,7 @@ def require_existing(container: str, observed: ContainerState | None) -> None:
         raise PlatformError(f"The container {container} does not exist", "", "Run make up, which creates it.")
 
 
-def _stop_timeout(client: Any, container: str) -> int:
+def stop_timeout(client: Any, container: str) -> int:
     asked = client.inspect_container(container)["Config"].get("StopTimeout")
     return DEFAULT_STOP_TIMEOUT if asked is None else int(asked)
 
@@ -49,7 +49,7 @@ def _remove(client: Any, container: str) -> None:
     """Gracefully: a database that is killed has to recover at its next start."""
     with suppress(engine.docker_errors.NotFound):  # somebody else was faster, which is as good
         if engine.is_running(client, container):
-            client.stop(container, timeout=_stop_timeout(client, container))
+            client.stop(container, timeout=stop_timeout(client, container))
     engine.remove_if_present(client, container)
 
 

@@ -14,10 +14,11 @@ from .errors import PlatformError
 from .image_pin import pinned, tag_release
 from .planning import Plan
 from .release_apply import FAILURES, ReleaseTransition, Rules, Site
+from .release_candidates import retire
 from .release_choice import Choice, Wish, is_gone_back_from
 from .release_content import differences
 from .release_diary import Diary, utc_now
-from .release_history import open_transition, retained, rollback_target, stack
+from .release_history import DONE, open_transition, retained, rollback_target, stack
 from .release_moments import NO_SURROUNDINGS, Around, Surroundings
 from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release, waits_too_long
 from .release_record import JournalEntry, Manifest, read_journal, read_manifests, write_manifest
@@ -105,6 +106,21 @@ class ReleaseRun:
         merged.actions.extend(plan.plan.actions)
         report = [*self._told(transition, world, check=check), *notes, *choice.notes]
         return Outcome(choice.id, plan.slot, merged, report, plan.switches, transition.diary.template.from_release)
+
+    def retire(self) -> bool:
+        """Stop what has waited in the idle slot for long enough; whether there was such a release.
+
+        Where the proxy is on another host the journal has to agree on which slot is the idle one: it may have changed.
+        """
+        world, entries = self._look(), read_journal(self.site.root)
+        served = [entry.slot for entry in entries if entry.phase == DONE]
+        due = waits_too_long(world, entries, self.rules.warm_seconds, time.time())
+        if open_transition(entries) or served[-1:] != [world.live] or not due:
+            return False
+        idle = [i for i in world.instances if i.slot == world.idle and not i.displaced]
+        ports = self.site.upstreams
+        retire(self.site.client, [(i, ports[i.service].port) for i in idle], self.rules.drain_seconds)
+        return True
 
     def _settled(self, said: list[str], entries: list[JournalEntry]) -> Outcome:
         plan = Plan()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,24 @@ def test_rollbacks_in_a_row_go_back_further_and_make_up_does_not_undo_them(
     assert running.release() == history[0]
     running.make("rollback", to=history[1]).succeeded()
     assert running.release() == history[1]
+
+
+def test_what_waits_is_stopped_when_its_time_is_over_and_can_still_be_gone_back_to(
+    running: Platform, releases: Releases
+) -> None:
+    before = running.release()
+    running.make("deploy", release=releases.wish("better"), args={"release_warm_seconds": 3}).succeeded()
+    waiting = [name for name in running.identities() if name.startswith(("backend-", "frontend-"))]
+    deadline = time.monotonic() + 60
+    while any(running.container(name).status == "running" for name in waiting):
+        assert time.monotonic() < deadline, "nobody has stopped it"
+        time.sleep(0.5)
+    assert "stopped" in running.make("releases").succeeded().output
+
+    running.make("rollback").succeeded()
+
+    assert running.release() == before
+    assert [line["detail"] for line in running.journal() if line["phase"] == "begun"][-1] == "return"
 
 
 def test_a_check_tells_the_plan_and_does_nothing(running: Platform, releases: Releases) -> None:
