@@ -102,6 +102,7 @@ class ReleaseTransition:
         :raises PlatformError: after what had to be undone has been undone; it says what serves."""
         if self.plan.mode == NOTHING:
             return
+        remove(self.site.client, self.world.strangers())
         if self.plan.mode == HEAL:
             self._heal()
             return

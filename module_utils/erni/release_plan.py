@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .planning import Difference, Plan
 from .release_record import JournalEntry
@@ -63,6 +63,23 @@ def plan_release(
     :param differences: what the release changes against the one that serves, by name.
     :param switching: another host needs the other slot, so this one follows whether it has to or not.
     """
+    plan = _way(release, world, live_plans, idle_plans, differences, switching=switching)
+    removals = Plan()
+    for stranger in world.strangers():
+        removals.add("remove", stranger.name, f"{stranger.name}, which was made by hand, is removed")
+    plan.plan.actions[:0] = removals.actions
+    return replace(plan, mode=HEAL) if removals.changed and plan.mode == NOTHING else plan
+
+
+def _way(
+    release: str,
+    world: World,
+    live_plans: Mapping[str, Plan],
+    idle_plans: Mapping[str, Plan],
+    differences: list[Difference],
+    *,
+    switching: bool,
+) -> ReleasePlan:
     serving = world.releases_in(world.live)
     if not serving:
         return _in_place(FIRST, release, world, live_plans)

@@ -180,9 +180,9 @@ class ReleaseRun:
     ) -> ReleasePlan:
         serves = world.releases_in(world.live)
         # A slot in which another release is has nothing to be compared with, and looking costs time.
-        live = self._slot_plans(choice, specs, world.live, serving=True) if serves <= {choice.id} else {}
+        live = self._slot_plans(choice, specs, world, world.live, serving=True) if serves <= {choice.id} else {}
         waits = world.releases_in(world.idle) == {choice.id}
-        idle = self._slot_plans(choice, specs, world.idle, serving=False) if waits else {}
+        idle = self._slot_plans(choice, specs, world, world.idle, serving=False) if waits else {}
         changed = differences(choice.content, serving.services if serving else {}, serving.secrets if serving else {})
         plan = plan_release(choice.id, world, live, idle, changed, switching=self.spread.switching)
         if plan.mode in (NOTHING, HEAL):
@@ -199,10 +199,18 @@ class ReleaseRun:
             plan.plan.add("retire", world.idle, sentence)
 
     def _slot_plans(
-        self, choice: Choice, specs: Mapping[str, ServiceSpec], slot: str, *, serving: bool
+        self, choice: Choice, specs: Mapping[str, ServiceSpec], world: World, slot: str, *, serving: bool
     ) -> dict[str, Plan]:
         placed = {service: in_slot(spec, slot, choice.id, serving=serving) for service, spec in specs.items()}
-        return {service: plan_service(*observe_service(self.site.client, spec)) for service, spec in placed.items()}
+        strangers = {stranger.name for stranger in world.strangers()}
+        plans = {}
+        for service, wanted in placed.items():
+            spec, state = observe_service(self.site.client, wanted)
+            # What was made by hand in its place will have been removed by then.
+            plans[service] = plan_service(
+                spec, replace(state, container=None) if spec.container in strangers else state
+            )
+        return plans
 
     def _transition(
         self, choice: Choice, specs: dict[str, ServiceSpec], world: World, plan: ReleasePlan

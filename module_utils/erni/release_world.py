@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .slots import DISPLACED_SUFFIX, RELEASE_LABEL, SLOT_LABEL, SLOTS, displaced_name, idle_name, other
+from .slots import DISPLACED_SUFFIX, RELEASE_LABEL, SLOT_LABEL, SLOTS, displaced_name, idle_name, names_beside, other
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class World:
     def at(self, service: str, slot: str) -> Instance | None:
         return next((i for i in self.instances if (i.service, i.slot, i.displaced) == (service, slot, False)), None)
 
+    def strangers(self) -> list[Instance]:
+        """Containers that were made by hand under a name of ours."""
+        return [instance for instance in self.instances if not instance.slot]
+
     def displaced(self) -> list[Instance]:
         return [instance for instance in self.instances if instance.displaced]
 
@@ -50,33 +54,31 @@ class Renaming:
 
 def observe_world(client: Any, platform: str, services: Iterable[str], live: str) -> World:
     """From ``GET /containers/json`` (Docker Engine API 1.41), stopped ones included."""
-    return World(live, instances(client.containers(all=True), {s: f"{platform}-{s}" for s in services}, live))
+    return World(live, instances(client.containers(all=True), {s: f"{platform}-{s}" for s in services}))
 
 
-def instances(listed: Iterable[Mapping[str, Any]], canonical: Mapping[str, str], live: str) -> tuple[Instance, ...]:
-    """Containers whose names are those of releases. Their labels tell slot and release; one that was made by hand, or
-    before there were slots, has the slot that its name claims."""
+def instances(listed: Iterable[Mapping[str, Any]], canonical: Mapping[str, str]) -> tuple[Instance, ...]:
+    """Containers whose names are those of releases. Their labels tell slot and release.
+
+    One that was made before there were slots has the first one's address; one that was made by hand is in none: the
+    proxy does not ask it, whatever it is called.
+    """
     found = []
     for entry in listed:
         labels, name = entry["Labels"] or {}, entry["Names"][0].removeprefix("/")
         displaced = name.endswith(DISPLACED_SUFFIX)
-        claimed = _claims(name.removesuffix(DISPLACED_SUFFIX), canonical, live)
-        if claimed is not None:
-            service, slot = claimed
+        service = _service_of(name.removesuffix(DISPLACED_SUFFIX), canonical)
+        if service:
             release, running = labels.get(RELEASE_LABEL, ""), entry["State"] == "running"
-            found.append(Instance(name, service, labels.get(SLOT_LABEL, slot), release, running, displaced))
+            slot = labels.get(SLOT_LABEL, SLOTS[0] if release else "")
+            found.append(Instance(name, service, slot, release, running, displaced))
     return tuple(sorted(found, key=lambda instance: instance.name))
 
 
-def _claims(name: str, canonical: Mapping[str, str], live: str) -> tuple[str, str] | None:
-    """Service and slot of a container of that name, if it is one."""
-    for service, proper in canonical.items():
-        if name == proper:
-            return service, live
-        for slot in SLOTS:
-            if name == idle_name(proper, slot):
-                return service, slot
-    return None
+def _service_of(name: str, canonical: Mapping[str, str]) -> str:
+    """The service that a container of that name belongs to, or ''."""
+    names = {each: service for service, proper in canonical.items() for each in (proper, *names_beside(proper))}
+    return names.get(name, "")
 
 
 def renamings(world: World, canonical: Mapping[str, str]) -> list[Renaming]:

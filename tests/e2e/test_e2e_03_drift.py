@@ -97,8 +97,8 @@ LEFT = Drift(
 BY_HAND = Drift(
     "a container made by hand",
     lambda p: recreate_with_other_configuration(p, "frontend"),
-    frozenset({"backend", "frontend"}),  # a release's containers come and go together
-    "starts in slot",
+    frozenset({"frontend"}),
+    f"{NAME}-frontend, which was made by hand, is removed",
 )
 NO_DATA_NETWORK = Drift(
     "a removed network without a way out",

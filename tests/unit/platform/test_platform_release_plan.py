@@ -127,7 +127,6 @@ def test_containers_are_known_by_their_labels() -> None:
             listed("theirs", service="backend", slot="green", release=NEW),
         ],
         CANONICAL,
-        "green",
     )
     assert found == (
         Instance("erni-backend", "backend", "green", NEW, True),
@@ -137,14 +136,23 @@ def test_containers_are_known_by_their_labels() -> None:
 
 
 def test_a_container_from_before_there_were_slots_is_the_one_that_serves() -> None:
-    (old,) = instances([listed("erni-backend", service="backend", release=OLD)], CANONICAL, "green")
-    assert World("green", (old,)).at("backend", "green") == old
+    (old,) = instances([listed("erni-backend", service="backend", release=OLD)], CANONICAL)
+    assert World("blue", (old,)).at("backend", "blue") == old
 
 
 def test_a_container_made_by_hand_holds_its_name_and_belongs_to_no_release() -> None:
-    (stranger,) = instances([listed("erni-frontend-blue")], CANONICAL, "green")
-    assert stranger == Instance("erni-frontend-blue", "frontend", "blue", "", True)
-    assert World("green", (stranger,)).releases_in("blue") == {""}
+    (stranger,) = instances([listed("erni-frontend-blue")], CANONICAL)
+    assert stranger == Instance("erni-frontend-blue", "frontend", "", "", True)
+    assert World("green", (stranger,)).releases_in("blue") == set()
+
+
+def test_what_was_made_by_hand_is_removed_and_its_place_filled_without_a_switch() -> None:
+    stranger = Instance("erni-frontend", "frontend", "", "", True)
+    world = World("blue", (at("blue", OLD)[0], stranger))
+    plan = plan_release(OLD, world, plans(frontend="create"), {}, [])
+    assert (plan.mode, plan.plan.kinds) == (HEAL, ["remove", "create"])
+    beside = World("blue", (*at("blue", OLD), replace(stranger, name="erni-frontend-green")))
+    assert plan_release(OLD, beside, plans(), {}, []).mode == HEAL
 
 
 # Names.
