@@ -247,12 +247,23 @@ def retire(params: dict[str, Any]) -> None:
         run_of(params, engine.connect()).retire()
 
 
+def stamp(path: str) -> tuple[int, int]:
+    """What changes with the next transition, and with the removal of the platform: then this clock has become needless."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_ino
+
+
 def leave_a_clock(module: AnsibleModule, outcome: Outcome) -> None:
     """After a switch the former release waits, and somebody has to stop it when its time is over."""
     params, warm = module.params, module.params["warm_seconds"]
     switched = outcome.switches or params["step"] == "settle"
     if switched and outcome.plan.changed and warm > 0 and not module.check_mode and params["step"] != "candidate":
-        later(warm + 1, lambda: retire(params))
+        journal = os.path.join(params["root"], "releases", "journal.jsonl")
+        written = stamp(journal)
+        later(warm + 1, lambda: retire(params), wanted=lambda: stamp(journal) == written)
 
 
 def main() -> None:

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable
 
 HIGHEST_DESCRIPTOR = 4096
+LOOK_SECONDS = 2.0
 
 
-def later(seconds: float, work: Callable[[], object]) -> None:
+def later(seconds: float, work: Callable[[], object], wanted: Callable[[], bool]) -> None:
     """Call ``work`` in ``seconds``, detached from whoever waits for this process (daemon(7), the steps for SysV).
 
     Nobody hears what it says, so it leaves its traces elsewhere; and it must not need a file that goes with the module.
+
+    :param wanted: asked every few seconds; once it says no, the process ends without a word.
     """
     child = os.fork()
     if child:
@@ -27,10 +30,19 @@ def later(seconds: float, work: Callable[[], object]) -> None:
         os._exit(0)
     try:
         _let_go_of_descriptors()
-        time.sleep(seconds)
-        work()
+        if _waited(seconds, wanted):
+            work()
     finally:
         os._exit(0)
+
+
+def _waited(seconds: float, wanted: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while (rest := end - time.monotonic()) > 0:
+        time.sleep(min(rest, LOOK_SECONDS))
+        if not wanted():
+            return False
+    return True
 
 
 def _let_go_of_descriptors() -> None:

@@ -60,4 +60,4 @@ def forget(engine: docker.DockerClient) -> None:
     for image in engine.images.list(filters={"reference": f"{REPOSITORY}/*"}):
         for tag in image.tags:
             if tag.startswith(REPOSITORY):
-                engine.images.remove(tag, noprune=False)
+                engine.images.remove(tag, force=True)  # what a container is made of stays, without the name

@@ -26,7 +26,7 @@ def test_a_backend_that_dies_at_boot_never_costs_the_one_that_serves(running: Pl
 
     run = running.make("up", args={"backend_settings": {"ENVIRONMENT": "nowhere"}})
 
-    run.refused("erni-e2e-backend does not stay up")
+    run.refused("does not stay up")
     assert "ENVIRONMENT is not one of" in run.output, "its last words are shown"
     assert "serves as before; nothing else was touched" in run.output
     assert running.serving() == before

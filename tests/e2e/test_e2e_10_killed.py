@@ -40,7 +40,7 @@ def test_a_replacement_killed_midway_is_finished_or_undone(running: Platform, co
     running.up()
 
     assert not [name for name in running.identities() if name.endswith(("-replaced", "-displaced", "-image"))]
-    assert running.journal()[-1]["phase"] == "done"
+    assert running.journal()[-1]["phase"] in ("done", "failed"), "whatever was begun has come to its end"
     assert running.release("frontend") == running.release("backend")
     assert not [e for e in running.container("backend").attrs["Config"]["Env"] if e.startswith("PROOF=")]
     assert running.messages_of(conversation) == 2

@@ -18,7 +18,11 @@ from load_report import Report
 from load_settings import Settings
 
 CYCLES = 5  # of a deploy and a rollback
-RATE = 300.0  # requests a second, mixed
+# Requests a second, mixed. benchmarks/bench_deploy.py sends 300, on a machine that does nothing else: there is no room on
+# two cores for whatever else a machine that tests may be at.
+RATE = 150.0
+
+pytestmark = pytest.mark.load
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,7 @@ def test_rollbacks_in_a_row_go_back_further_and_make_up_does_not_undo_them(
 def test_what_waits_is_stopped_when_its_time_is_over_and_can_still_be_gone_back_to(
     running: Platform, releases: Releases
 ) -> None:
+    running.make("deploy").succeeded()
     before = running.release()
     running.make("deploy", release=releases.wish("better"), args={"release_warm_seconds": 3}).succeeded()
     waiting = [name for name in running.identities() if name.startswith(("backend-", "frontend-"))]

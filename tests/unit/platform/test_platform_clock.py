@@ -13,7 +13,8 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from erni.clock import later
-later(float(sys.argv[3]), lambda: Path(sys.argv[2]).write_text("done"))
+mark = Path(sys.argv[2])
+later(float(sys.argv[3]), lambda: mark.write_text("done"), wanted=lambda: mark.parent.exists())
 print("the module has said what it had to say")
 """
 
@@ -25,12 +26,25 @@ def start(mark: Path, seconds: float) -> subprocess.CompletedProcess[str]:
 
 def test_whoever_reads_the_modules_output_does_not_wait_for_the_clock(tmp_path: Path) -> None:
     begin = time.monotonic()
-    told = start(tmp_path / "mark", 30)
+    told = start(tmp_path / "gone" / "mark", 30)
     assert told.stdout == "the module has said what it had to say\n"
     assert time.monotonic() - begin < 5
-    for process in Path("/proc").glob("[0-9]*"):  # it would sleep for half a minute yet
-        if str(tmp_path).encode() in _command_line(process):
-            subprocess.run(["kill", process.name], check=True)
+
+
+def test_it_ends_by_itself_when_nobody_wants_it_any_more(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    start(folder / "mark", 60)
+    assert sleepers(folder)
+    folder.rmdir()
+    deadline = time.monotonic() + 20
+    while sleepers(folder):
+        assert time.monotonic() < deadline, "it still waits"
+        time.sleep(0.1)
+
+
+def sleepers(folder: Path) -> list[str]:
+    return [p.name for p in Path("/proc").glob("[0-9]*") if str(folder).encode() in _command_line(p)]
 
 
 def _command_line(process: Path) -> bytes:
