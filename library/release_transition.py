@@ -248,7 +248,7 @@ def retire(params: dict[str, Any]) -> None:
 
 
 def stamp(path: str) -> tuple[int, int]:
-    """What changes with the next transition, and with the removal of the platform: then this clock has become needless."""
+    """What changes with the next transition, and when the platform is removed: then this clock is needless."""
     try:
         status = os.stat(path)
     except OSError:

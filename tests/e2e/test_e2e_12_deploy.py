@@ -18,8 +18,8 @@ from load_report import Report
 from load_settings import Settings
 
 CYCLES = 5  # of a deploy and a rollback
-# Requests a second, mixed. benchmarks/bench_deploy.py sends 300, on a machine that does nothing else: there is no room on
-# two cores for whatever else a machine that tests may be at.
+# Requests a second, mixed. benchmarks/bench_deploy.py sends 300, on a machine that does nothing else: two cores have no
+# room for whatever else a machine that tests may be at.
 RATE = 150.0
 
 pytestmark = pytest.mark.load
