@@ -9,7 +9,6 @@ cd "$(dirname "$0")/.."
 readonly part=${1:?which part? all, lint, unit, integration, molecule, e2e or bench}
 readonly python=$PWD/.venv/bin/python
 readonly mark=ch.erni.test=1
-readonly browser=(chromium chromium-driver libnss3-tools openssl curl)
 export PATH=$PWD/.venv/bin:$PATH
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 export PYTHONDONTWRITEBYTECODE=1
@@ -127,26 +126,20 @@ molecule_scenarios() {
     for scenario in $(scenarios); do molecule_scenario "$scenario"; done
 }
 
-# Whatever drives Ansible waits more than it computes, so three lanes go side by side: all Molecule scenarios but the last;
-# the integration tests and the last one; the end-to-end tests that put nothing under load. A lane's words follow at its end.
-lanes() {
-    local last first
+# Scenarios wait more than they compute: one lane has all but the last of them, the other one the integration tests and
+# the last. What the first lane says follows at its end.
+integration_and_molecule() {
+    local last first lane failed=
     last=$(scenarios | tail -n 1)
     first=$(scenarios | head -n -1)
-    need_packages "${browser[@]}"
     need_engine
     need_images
     (for scenario in $first; do molecule_scenario "$scenario"; done) >.run/test-molecule.log 2>&1 &
-    local molecule=$!
-    end_to_end "End to end" -m "not load" >.run/test-e2e.log 2>&1 &
-    local calm=$!
-    local failed=
+    lane=$!
     { integration && molecule_scenario "$last"; } || failed=yes
     # Also after a failure: a lane that went on alone would leave behind what it had just made.
-    ended "$molecule" .run/test-molecule.log || failed=yes
-    ended "$calm" .run/test-e2e.log || failed=yes
-    [[ -z $failed ]] || return 1
-    end_to_end "End to end, under load" -m load
+    ended "$lane" .run/test-molecule.log || failed=yes
+    [[ -z $failed ]]
 }
 
 ended() {
@@ -157,16 +150,12 @@ ended() {
     cat "$2"
 }
 
-end_to_end() {
-    say "$1"
-    "$python" -m pytest tests/e2e -q --durations=12 "${@:2}"
-}
-
 e2e() {
-    need_packages "${browser[@]}"
+    need_packages chromium chromium-driver libnss3-tools openssl curl
     need_engine
     need_images
-    end_to_end "End to end"
+    say 'End to end'
+    "$python" -m pytest tests/e2e -q --durations=12
 }
 
 bench() {
@@ -195,7 +184,8 @@ case $part in
             cat .run/test-images.log >&2
             exit 1
         }
-        lanes
+        integration_and_molecule
+        e2e
         ;;
     *)
         printf 'There is no part "%s"; there are all, lint, unit, integration, molecule, e2e and bench.\n' "$part" >&2

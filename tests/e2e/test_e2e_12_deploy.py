@@ -22,8 +22,6 @@ CYCLES = 5  # of a deploy and a rollback
 # room for whatever else a machine that tests may be at.
 RATE = 150.0
 
-pytestmark = pytest.mark.load
-
 
 @pytest.fixture(scope="module")
 def releases(platform: Platform) -> Iterator[Releases]:

@@ -22,8 +22,6 @@ RATE = 60.0
 PHASES = ("candidate", "switching", "switched", "proven")
 PATIENCE_SECONDS = 120.0
 
-pytestmark = pytest.mark.load
-
 
 @pytest.fixture(scope="module")
 def releases(platform: Platform) -> Iterator[Releases]:
