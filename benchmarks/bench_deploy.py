@@ -100,21 +100,14 @@ def with_compose(folder: Path) -> Outcome:
     names = [f"{NAME}-backend{suffix}" for suffix in ("", "-blue", "-green")]
     for name in filter(lambda each: exists(client, each), names):
         client.remove_container(name, force=True)
-    builds = 0
 
-    def deploy() -> float:
-        nonlocal builds
-        builds += 1
-        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL build={builds}\n")
-        return timed([*compose, "--no-deps", "--build", "backend"], env=clean_environment())
-
-    def go_back() -> float:
-        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL build=former\n")
+    def bring(label: str) -> float:
+        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL variant={label}\n")
         return timed([*compose, "--no-deps", "--build", "backend"], env=clean_environment())
 
     try:
-        deploy()
-        return under_load(deploy, go_back)
+        bring("former")
+        return under_load(lambda: bring("new"), lambda: bring("former"))
     finally:
         client.remove_container(f"{NAME}-backend", force=True)
 

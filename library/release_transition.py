@@ -236,7 +236,7 @@ def bring(module: AnsibleModule) -> Outcome:
     except FAILURES as error:  # while something was being undone, or before anything began
         raise PlatformError(
             f"The {params['verb']} was cut off",
-            str(getattr(error, "explanation", None) or error),
+            engine.explanation(error),
             "When the cause is gone, run make up: it finishes or undoes what it finds.",
         ) from error
 

@@ -94,6 +94,11 @@ def _connect(timeout: int) -> Any:
         ) from error
 
 
+def explanation(error: Exception) -> str:
+    """The engine's own words where it has any; its client and the system raise errors without."""
+    return str(getattr(error, "explanation", None) or error)
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn what the engine refuses into a sentence."""
@@ -101,7 +106,7 @@ def explained(what: str) -> Iterator[None]:
         yield
     except docker_errors.APIError as error:
         remedy = "Correct the cause that the engine names, and run again."
-        raise PlatformError(what, str(error.explanation or error), remedy) from error
+        raise PlatformError(what, explanation(error), remedy) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -123,7 +128,7 @@ def image_unavailable(client: Any, reference: str, credentials: dict[str, str]) 
     try:
         client.inspect_distribution(reference, auth_config=credentials or None)
     except docker_errors.APIError as error:
-        return str(error.explanation or error)
+        return explanation(error)
     return ""
 
 

@@ -86,7 +86,7 @@ def build(client: Any, image: dict[str, Any]) -> None:
                 if "error" in entry:
                     raise _unbuilt(image, entry["error"], output)
         except engine.docker_errors.APIError as error:
-            raise _unbuilt(image, str(error.explanation or error), output) from error
+            raise _unbuilt(image, engine.explanation(error), output) from error
 
 
 def _unbuilt(image: dict[str, Any], reason: str, output: list[str]) -> PlatformError:
@@ -127,7 +127,7 @@ def _pulled(client: Any, reference: str, credentials: dict[str, str]) -> str | N
     try:
         answer = client.pull(repository, tag=tag, auth_config=credentials or None)
     except engine.docker_errors.APIError as error:
-        return _without(credentials, str(error.explanation or error))
+        return _without(credentials, engine.explanation(error))
     failure = _error_in(answer)
     if not failure and engine.image_id(client, reference):
         return None

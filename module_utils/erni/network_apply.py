@@ -44,7 +44,7 @@ def _create(client: Any, network: Network, labels: dict[str, str]) -> None:
     except engine.docker_errors.APIError as error:
         raise PlatformError(
             f"The network {network.name} ({network.subnet}) could not be created",
-            str(error.explanation or error),
+            engine.explanation(error),
             "Where the address range is taken, set platform_edge_subnet or platform_data_subnet to a free one "
             "(docker network ls and docker network inspect show what is there).",
         ) from error

@@ -86,3 +86,9 @@ def compare(desired: dict[str, Any], observed: dict[str, Any], secret_names: Ite
         for name in sorted(desired.keys() | observed.keys())
         if desired.get(name) != observed.get(name)
     ]
+
+
+def few(names: list[str], most: int = 4) -> str:
+    """The first of them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

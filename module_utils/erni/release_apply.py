@@ -26,7 +26,7 @@ from .release_candidates import (
 )
 from .release_diary import Diary
 from .release_plan import HEAL, NOTHING, REPLACE, RETURN, ReleasePlan
-from .release_proxy import Proxy, Upstream, prove, reachable
+from .release_proxy import Proxy, Upstream, prove, reachable, shown
 from .release_world import Instance, Renaming, World, displacements, observe_world, renamings
 from .service_apply import Transition, observe_service
 from .service_spec import ServiceSpec
@@ -49,10 +49,10 @@ class Site:
     upstreams: Mapping[str, Upstream]
 
     def prove(self, slot: str, release: str, services: Iterable[str]) -> None:
-        """:raises PlatformError: when users do not get the release; during maintenance no page is shown to them."""
-        shown = [s for s in services if s == "backend" or not self.live.in_maintenance()]
+        """:raises PlatformError: when users do not get the release."""
         if self.proxy is not None:
-            prove(self.client, self.proxy, slot, release, shown)
+            seen = shown(services, maintenance=self.live.in_maintenance())
+            prove(self.client, self.proxy, slot, release, seen)
 
     def folder(self, release: str) -> str:
         return os.path.join(self.root, release)
@@ -253,14 +253,10 @@ class ReleaseTransition:
         return keep_logs(self.site.client, self.site.folder(self.release), instances, hide)
 
     def _end(self, instances: list[Instance]) -> None:
-        """Requests in flight first, as far as the budget goes; then each container's own graceful end."""
-        running = [(i, self.site.upstreams[i.service].port) for i in instances if i.running]
-        drain(self.site.client, running, self.rules.drain_seconds)
-        for instance, _ in running:
-            stop(self.site.client, instance.name, self.specs[instance.service].stop_timeout)
+        end(self.site, instances, self.rules.drain_seconds, lambda i: self.specs[i.service].stop_timeout)
 
     def _occupants(self, slot: str) -> list[Instance]:
-        return [i for i in self._look().instances if i.slot == slot and not i.displaced]
+        return self._look().occupants(slot)
 
     def _ran_before(self) -> set[str]:
         return {i.name for i in self.world.instances if i.running and i.slot == self.plan.slot}
@@ -273,6 +269,16 @@ class ReleaseTransition:
 
     def _look(self) -> World:
         return observe_world(self.site.client, self.site.platform, self.specs, self.site.live.slot())
+
+
+def end(site: Site, instances: Iterable[Instance], drain_seconds: float, grace: Callable[[Instance], int]) -> None:
+    """Requests in flight first, as far as the budget goes; then each container's own graceful end.
+
+    :param grace: seconds that a container has for it."""
+    running = [instance for instance in instances if instance.running]
+    drain(site.client, [(instance, site.upstreams[instance.service].port) for instance in running], drain_seconds)
+    for instance in running:
+        stop(site.client, instance.name, grace(instance))
 
 
 def give_names(site: Site, canonical: Mapping[str, str]) -> list[Renaming]:
@@ -296,7 +302,7 @@ def restore_displaced(site: Site, world: World, ran_before: set[str]) -> None:
 def _sentence(error: Exception, what: str) -> PlatformError:
     if isinstance(error, PlatformError):
         return error
-    return PlatformError(what, str(getattr(error, "explanation", None) or error))
+    return PlatformError(what, engine.explanation(error))
 
 
 def _where(kept: list[str]) -> str:

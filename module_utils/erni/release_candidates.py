@@ -11,7 +11,6 @@ from typing import Any
 from . import engine
 from .errors import PlatformError
 from .files import File, ensure_folder, write_atomically
-from .lifecycle import stop_timeout
 from .release_world import Instance, Renaming
 from .service_apply import Transition, observe_service
 from .service_plan import needs_gate, plan_service
@@ -53,14 +52,6 @@ def stop(client: Any, container: str, timeout: int) -> None:
     """Gracefully: requests that are in flight come to their end."""
     with suppress(engine.docker_errors.NotFound):
         client.stop(container, timeout=timeout)
-
-
-def retire(client: Any, instances: Iterable[tuple[Instance, int]], drain_seconds: float) -> None:
-    """Stop containers, each with the port that requests in flight come to, as their own settings say."""
-    running = [(instance, port) for instance, port in instances if instance.running]
-    drain(client, running, drain_seconds)
-    for instance, _ in running:
-        stop(client, instance.name, stop_timeout(client, instance.name))
 
 
 def remove(client: Any, instances: Iterable[Instance]) -> None:

@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .planning import Difference, Plan
+from .planning import Difference, Plan, few
+from .release_history import DONE
 from .release_record import JournalEntry
 from .release_world import World
 
@@ -96,9 +97,9 @@ def waits_too_long(world: World, entries: Sequence[JournalEntry], warm_seconds: 
 
     :param now: seconds since the epoch.
     """
-    if not any(i.running for i in world.instances if i.slot == world.idle and not i.displaced):
+    if not any(instance.running for instance in world.occupants(world.idle)):
         return False
-    switches = [entry for entry in entries if entry.phase == "done" and entry.slot != entry.from_slot]
+    switches = [entry for entry in entries if entry.phase == DONE and entry.slot != entry.from_slot]
     since = dt.datetime.fromisoformat(switches[-1].time).timestamp() if switches else 0.0
     return now - since > warm_seconds
 
@@ -121,18 +122,14 @@ def _replace(release: str, world: World, plans: Mapping[str, Plan], differences:
     merged = Plan(differences=list(differences))
     if world.releases_in(world.live) == {release}:  # the same release, but its containers are not as it says
         merged.differences = _merged(plans).differences
-        merged.add("note", release, f"the containers of release {release} differ from it: {_few(merged.differences)}")
-    occupants, serving = _named(world.releases_in(world.idle)), _named(world.releases_in(world.live))
+        different = few([difference.name for difference in merged.differences])
+        merged.add("note", release, f"the containers of release {release} differ from it: {different}")
+    occupants, serving = (" and ".join(sorted(world.releases_in(slot))) for slot in (world.idle, world.live))
     if occupants:
         merged.add("displace", world.idle, f"slot {world.idle} is cleared of release {occupants}")
     merged.add("candidate", release, f"release {release} starts in slot {world.idle}, beside {serving}, which serves")
     merged.add("switch", release, f"requests go to slot {world.idle} once it has passed its gate; {world.live} waits")
     return ReleasePlan(REPLACE, world.idle, merged)
-
-
-def _named(releases: set[str]) -> str:
-    """A container that was made by hand belongs to no release."""
-    return " and ".join(release or "none" for release in sorted(releases, reverse=True))
 
 
 def _merged(plans: Mapping[str, Plan]) -> Plan:
@@ -144,8 +141,3 @@ def _merged(plans: Mapping[str, Plan]) -> Plan:
 
 def _kinds(plans: Mapping[str, Plan]) -> set[str]:
     return set(_merged(plans).kinds)
-
-
-def _few(differences: list[Difference], most: int = 4) -> str:
-    names = [difference.name for difference in differences]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,11 @@ def disagreement(path: str, answer: Answer, slot: str, release: str) -> str:
     if (answer.slot, answer.release) != (slot, release):
         return f"{path} is answered by release {answer.release or '(none)'} in slot {answer.slot or '(none)'}"
     return ""
+
+
+def shown(services: Iterable[str], *, maintenance: bool) -> list[str]:
+    """Those whose answers users get: during maintenance they see no page."""
+    return [service for service in services if service == "backend" or not maintenance]
 
 
 def prove(client: Any, proxy: Proxy, slot: str, release: str, services: Collection[str]) -> None:

@@ -26,7 +26,7 @@ def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalE
         leftovers = world.displaced()
         remove(site.client, leftovers)
         return said + [f"{leftover.name}, left by an interrupted run, is removed" for leftover in leftovers]
-    give_weight(site.client, [i.name for i in world.instances if i.slot == world.live and not i.displaced])
+    give_weight(site.client, [i.name for i in world.occupants(world.live)])
     last = interrupted[-1]
     diary = Diary(site.root, last)
     if interrupted[0].detail == FIRST:  # there was no switch to be made; what is missing is planned anew
@@ -64,7 +64,7 @@ def _take_back(
             "Both are left as they are: `make status` and `make logs` tell more. Mend the cause, then run make up.",
         ) from second
     world = observe_world(site.client, site.platform, canonical, last.from_slot)
-    remove(site.client, [i for i in world.instances if i.slot == last.slot and not i.displaced])
+    remove(site.client, world.occupants(last.slot))
     restore_displaced(site, world, set())
     diary.note("reverted", f"interrupted after {last.phase}; then: {error}")
     return [f"the interrupted switch to release {last.release} is taken back: {last.from_release} serves"]
@@ -74,10 +74,7 @@ def _undo(site: Site, world: World, interrupted: list[JournalEntry], diary: Diar
     last, phases = interrupted[-1], {entry.phase for entry in interrupted}
     if interrupted[0].detail == REPLACE:  # else nobody had to make room
         if "candidate" in phases:
-            candidates = [
-                i for i in world.instances if (i.slot, i.release, i.displaced) == (last.slot, last.release, False)
-            ]
-            remove(site.client, candidates)
+            remove(site.client, [i for i in world.occupants(last.slot) if i.release == last.release])
         ran = next((entry.detail for entry in interrupted if entry.phase == "prepared"), "")
         restore_displaced(site, world, set(filter(None, ran.split(","))))
     if "switched" in phases:  # it has served, and did not prove itself: it was killed on the way back
@@ -88,6 +85,6 @@ def _undo(site: Site, world: World, interrupted: list[JournalEntry], diary: Diar
 
 
 def _start_all(site: Site, world: World, slot: str) -> None:
-    for instance in world.instances:
-        if instance.slot == slot and not instance.displaced and not instance.running:
+    for instance in world.occupants(slot):
+        if not instance.running:
             site.client.start(instance.name)

@@ -12,9 +12,9 @@ from typing import Any
 from . import engine, release_choice
 from .errors import PlatformError
 from .image_pin import pinned, tag_release
+from .lifecycle import stop_timeout
 from .planning import Plan
-from .release_apply import FAILURES, ReleaseTransition, Rules, Site
-from .release_candidates import retire
+from .release_apply import FAILURES, ReleaseTransition, Rules, Site, end
 from .release_choice import Choice, Wish, is_gone_back_from
 from .release_content import differences
 from .release_diary import Diary, utc_now
@@ -93,10 +93,11 @@ class ReleaseRun:
             entries = read_journal(self.site.root)
         if self.spread.settling:
             return self._settled(said, entries)
-        choice = self._choose(entries, manifests)
-        specs = choice.content.specs(self.site.platform)
         world = self._look()
-        plan = self._plan(choice, specs, world, self._serving(world, entries, manifests), entries)
+        serving = self._serving(world, entries, manifests)
+        choice = self._choose(entries, manifests, serving)
+        specs = choice.content.specs(self.site.platform)
+        plan = self._plan(choice, specs, world, serving, entries)
         transition = self._transition(choice, specs, world, plan)
         if not check:
             notes += self._carry_out(transition, choice, manifests, entries)
@@ -117,9 +118,8 @@ class ReleaseRun:
         due = waits_too_long(world, entries, self.rules.warm_seconds, time.time())
         if open_transition(entries) or served[-1:] != [world.live] or not due:
             return False
-        idle = [i for i in world.instances if i.slot == world.idle and not i.displaced]
-        ports = self.site.upstreams
-        retire(self.site.client, [(i, ports[i.service].port) for i in idle], self.rules.drain_seconds)
+        client = self.site.client
+        end(self.site, world.occupants(world.idle), self.rules.drain_seconds, lambda i: stop_timeout(client, i.name))
         return True
 
     def _settled(self, said: list[str], entries: list[JournalEntry]) -> Outcome:
@@ -149,7 +149,9 @@ class ReleaseRun:
             services[name] = {**service, "image": reference}
         return replace(self.wish, services=services)
 
-    def _choose(self, entries: list[JournalEntry], manifests: Mapping[str, Manifest]) -> Choice:
+    def _choose(
+        self, entries: list[JournalEntry], manifests: Mapping[str, Manifest], serving: Manifest | None
+    ) -> Choice:
         if self.verb == ROLLBACK:
             target = rollback_target(entries, manifests, self.to)
             return release_choice.as_recorded(manifests[target], self.wish)
@@ -157,7 +159,6 @@ class ReleaseRun:
         if self.verb == DEPLOY:
             choice = release_choice.for_deploy(self._pinned(), entries)
         else:
-            serving = self._serving(self._look(), entries, manifests)
             # The whole release's id says whether this host's part is the recorded one, and whether it is to be held.
             if given and serving and (given == serving.id or is_gone_back_from(given, entries)):
                 return release_choice.as_recorded(serving, self.wish)
@@ -295,7 +296,7 @@ class ReleaseRun:
         if "retire" in transition.plan.plan.kinds:
             transition.end_idle()
         if stack(entries)[-1:] != [choice.id]:
-            transition.diary.note("done", "found serving")
+            transition.diary.note(DONE, "found serving")
 
     def _manifest(self, choice: Choice, around: Around | None) -> Manifest:
         content = choice.content

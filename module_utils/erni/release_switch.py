@@ -10,7 +10,7 @@ from .errors import PlatformError
 from .live_folder import LiveFolder
 from .planning import Difference, Plan
 from .release_apply import FAILURES
-from .release_proxy import Proxy, Upstream, prove, reachable
+from .release_proxy import Proxy, Upstream, prove, reachable, shown
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def carry_out(switch: Switch, plan: Plan, bake: Callable[[], list[str]]) -> list
     try:
         switch.live.name_release(switch.slot, switch.release)
         switch.live.switch(switch.slot)
-        prove(switch.client, switch.proxy, switch.slot, switch.release, _shown(switch))
+        _prove(switch, switch.slot, switch.release)
         return bake() if before != switch.slot else []
     except FAILURES as error:
         raise _switched_back(switch, before, former, error) from error
@@ -68,8 +68,9 @@ def _reach_all(switch: Switch) -> None:
                 )
 
 
-def _shown(switch: Switch) -> list[str]:
-    return [s for s in switch.addresses if s == "backend" or not switch.live.in_maintenance()]
+def _prove(switch: Switch, slot: str, release: str) -> None:
+    seen = shown(switch.addresses, maintenance=switch.live.in_maintenance())
+    prove(switch.client, switch.proxy, slot, release, seen)
 
 
 def _switched_back(switch: Switch, before: str, former: str, error: Exception) -> PlatformError:
@@ -78,7 +79,7 @@ def _switched_back(switch: Switch, before: str, former: str, error: Exception) -
         return what
     try:
         switch.live.switch(before)
-        prove(switch.client, switch.proxy, before, former, _shown(switch))
+        _prove(switch, before, former)
     except FAILURES as second:
         return PlatformError(
             f"{what.what}, and release {former} does not answer either after going back to it: {second}",

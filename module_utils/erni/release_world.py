@@ -33,7 +33,7 @@ class World:
         return other(self.live)
 
     def at(self, service: str, slot: str) -> Instance | None:
-        return next((i for i in self.instances if (i.service, i.slot, i.displaced) == (service, slot, False)), None)
+        return next((i for i in self.occupants(slot) if i.service == service), None)
 
     def strangers(self) -> list[Instance]:
         """Containers that were made by hand under a name of ours."""
@@ -42,8 +42,12 @@ class World:
     def displaced(self) -> list[Instance]:
         return [instance for instance in self.instances if instance.displaced]
 
+    def occupants(self, slot: str) -> list[Instance]:
+        """What is in the slot's place; what was set aside for a candidate is not."""
+        return [i for i in self.instances if i.slot == slot and not i.displaced]
+
     def releases_in(self, slot: str) -> set[str]:
-        return {i.release for i in self.instances if i.slot == slot and not i.displaced}
+        return {instance.release for instance in self.occupants(slot)}
 
 
 @dataclass(frozen=True)

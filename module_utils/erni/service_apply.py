@@ -152,7 +152,7 @@ class Transition:
         except PlatformError as error:
             raise self._undone(error) from error
         except engine.docker_errors.APIError as error:
-            failure = PlatformError(f"{self.spec.container} could not be brought up", _explained(error))
+            failure = PlatformError(f"{self.spec.container} could not be brought up", engine.explanation(error))
             raise self._undone(failure) from error
         self._settle()
 
@@ -282,7 +282,7 @@ class Transition:
         try:
             code, output = engine.run_inside(self.client, self.spec.container, self.spec.gate.command)
         except engine.docker_errors.APIError as error:  # it stopped between two looks; the loop will see it
-            return False, _explained(error)
+            return False, engine.explanation(error)
         return code == 0, output
 
     def _restart_count(self) -> int:
@@ -376,7 +376,3 @@ def _last_line(text: str) -> str:
 
 def _as_it_was(path: str, state: FileState) -> File:
     return File(path, state.content.decode(errors="surrogateescape"), state.mode, state.uid, state.gid)
-
-
-def _explained(error: Exception) -> str:
-    return str(getattr(error, "explanation", None) or error)

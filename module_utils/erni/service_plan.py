@@ -12,7 +12,7 @@ from typing import Any
 
 from .container_state import ContainerState
 from .files import File, FileState, digest, plan_files
-from .planning import Difference, Plan, compare
+from .planning import Difference, Plan, compare, few
 from .service_spec import ImageFacts, ServiceSpec
 
 LIVE_UPDATES = frozenset({"memory", "cpus", "pids"})
@@ -130,10 +130,10 @@ def _plan_container(plan: Plan, spec: ServiceSpec, state: ServiceState, containe
     updates = [d for d in differences if d.name in LIVE_UPDATES]
     rest = [d.name for d in differences if d not in networks and d not in updates]
     if rest:
-        plan.add("replace", spec.container, f"{spec.container} is replaced: {_few(rest)} changed")
+        plan.add("replace", spec.container, f"{spec.container} is replaced: {few(rest)} changed")
         return
     if updates:
-        names = _few([d.name for d in updates])
+        names = few([d.name for d in updates])
         plan.add("update", spec.container, f"{spec.container} is updated while it runs: {names}")
     _plan_networks(plan, spec, networks)
     _plan_running(plan, spec, container, effect)
@@ -171,11 +171,6 @@ def _plan_running(plan: Plan, spec: ServiceSpec, container: ContainerState, effe
         plan.add("restart", spec.container, f"{spec.container} is restarted because it is unhealthy")
     elif effect == "reload":
         plan.add("reload", spec.container, f"{spec.container} reloads its configuration")
-
-
-def _few(names: list[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def needs_gate(plan: Plan, state: ServiceState) -> bool:

@@ -40,7 +40,7 @@ def on_starting(server: Any) -> None:
     """
     if _metrics_problem:
         server.log.warning(_metrics_problem)
-    import erni_backend.application  # noqa: F401
+    import erni_backend.application  # noqa: F401 - imported for the workers, not used here
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -14,18 +14,15 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import docker
 import yaml
 from ansible.module_utils.erni.live_folder import LiveFolder
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from docker.models.containers import Container
+from own_certificate import self_signed
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = {"ch.erni.test": "1"}
@@ -169,7 +166,7 @@ class NginxLab:
             path.mkdir()
             path.chmod(0o755)
         render(self._folder, self._variables())
-        for name, content in self_signed().items():
+        for name, content in zip(("fullchain.pem", "privkey.pem"), self_signed(), strict=True):
             (folder / "tls" / name).write_bytes(content)
         self.live.complete()
         container = self._run(
@@ -232,28 +229,6 @@ def render(folder: Path, variables: dict[str, Any]) -> None:
         cwd=ROOT,
         check=True,
     )
-
-
-def self_signed() -> dict[str, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    unencrypted = serialization.NoEncryption()
-    return {
-        "fullchain.pem": certificate.public_bytes(serialization.Encoding.PEM),
-        "privkey.pem": key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unencrypted),
-    }
 
 
 def run_in(container: Container, *command: str) -> str:

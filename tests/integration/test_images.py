@@ -15,17 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from docker.models.containers import Container
+from own_certificate import self_signed
 
 LABELS = {"ch.erni.test": "1"}
 PATIENCE_SECONDS = 20.0
@@ -420,34 +416,12 @@ server {
 LARGE = b"x" * 12_000
 
 
-def self_signed() -> dict[str, str | bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return {
-        "certificate.pem": certificate.public_bytes(serialization.Encoding.PEM),
-        "key.pem": key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    }
-
-
 @pytest.fixture
 def nginx(lab: Lab, mounted: Callable[..., str]) -> Container:
+    certificate, key = self_signed()
     volumes = (
         read_only(mounted("conf.d", {"site.conf": SITE}), "/etc/nginx/conf.d")
-        | read_only(mounted("tls", self_signed()), "/etc/nginx/tls")
+        | read_only(mounted("tls", {"certificate.pem": certificate, "key.pem": key}), "/etc/nginx/tls")
         | read_only(mounted("site", {"large.txt": LARGE}), "/usr/share/site")
     )
     container = lab.run(

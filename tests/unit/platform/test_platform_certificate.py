@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 NOW = dt.datetime(2030, 1, 1, 12)  # noqa: DTZ001 (naive UTC, as the module's facts are)
-END = dt.datetime(2030, 3, 1, 12)  # noqa: DTZ001
+END = dt.datetime(2030, 3, 1, 12)  # noqa: DTZ001 (likewise)
 GOOD = Certificate(frozenset({"app.example.org", "*.example.com"}), END, key_fits=True, issuer="Someone")
 
 Write = Callable[..., tuple[str, str]]
@@ -32,7 +32,7 @@ def issue(key: EllipticCurvePrivateKey, names: list[str], issuer: str) -> bytes:
         .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)] if issuer else []))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime(2029, 1, 1))  # noqa: DTZ001
+        .not_valid_before(dt.datetime(2029, 1, 1))  # noqa: DTZ001 (likewise)
         .not_valid_after(END)
     )
     if general:

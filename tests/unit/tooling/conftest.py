@@ -1,4 +1,4 @@
-"""The folder in which a test runs a verb."""
+"""The folder in which a test runs a verb, and a repository to deploy from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from product_repository import NOBODY, Product
 from small_project import ROOT, Project
 
 
@@ -20,3 +21,21 @@ def project(tmp_path: Path) -> Project:
     for name in ("library", "module_utils", "plugins", "roles"):
         (folder / name).symlink_to(ROOT / name)
     return Project(folder)
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    return Product(tmp_path / "product")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Where mirrors and trees go."""
+    return tmp_path / "run" / "sources"
+
+
+@pytest.fixture
+def no_git_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine or its user has told git is not seen."""
+    for name, value in NOBODY.items():
+        monkeypatch.setenv(name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,11 +44,6 @@ class Environment:
     ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
         done = self.project.run("deploy", RELEASE=release, **options)
         return done, [json.loads(path.read_text()) for path in sorted(self.folder.glob("*.json"))]
-
-
-@pytest.fixture
-def product(tmp_path: Path) -> Product:
-    return Product(tmp_path / "product")
 
 
 @pytest.fixture

@@ -13,25 +13,12 @@ import pytest
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.git_mirror import repository_from
 from ansible.module_utils.erni.release_tree import obtain
-from product_repository import NOBODY, Product, trees
+from product_repository import Product, trees
 
 USER, PASSWORD = "deployer", "pa$$w0rd'\"%"
 
 
-@pytest.fixture(autouse=True)
-def _no_configuration_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in NOBODY.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def product(tmp_path: Path) -> Product:
-    return Product(tmp_path / "product")
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "sources"
+pytestmark = pytest.mark.usefixtures("no_git_configuration")
 
 
 @pytest.fixture
