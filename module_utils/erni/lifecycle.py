@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -58,8 +58,7 @@ def wait_healthy(client: Any, container: str, timeout: float = HEALTH_TIMEOUT) -
 
     :raises PlatformError: when it exits, or does not succeed in time.
     """
-    test = (client.inspect_container(container)["Config"].get("Healthcheck") or {}).get("Test") or []
-    command = _command(test)
+    command = health_command(client.inspect_container(container))
     deadline = time.monotonic() + timeout
     output = ""
     while time.monotonic() < deadline:
@@ -80,8 +79,9 @@ def wait_healthy(client: Any, container: str, timeout: float = HEALTH_TIMEOUT) -
     )
 
 
-def _command(test: Sequence[str]) -> tuple[str, ...]:
-    """A health check's test as an argument list."""
+def health_command(inspected: Mapping[str, Any]) -> tuple[str, ...]:
+    """The container's own check as an argument list; empty where it has none."""
+    test = (inspected["Config"].get("Healthcheck") or {}).get("Test") or []
     if test[:1] == ["CMD"]:
         return tuple(test[1:])
     return ("sh", "-c", test[1]) if test[:1] == ["CMD-SHELL"] else ()

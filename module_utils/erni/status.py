@@ -8,14 +8,17 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 from . import engine
+from .lifecycle import health_command
 from .service_spec import LABEL_PREFIX
 
 SAMPLE_SECONDS = 0.4
+AWAITING = ("starting", "unhealthy")
 MIB = 1024 * 1024
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
@@ -74,7 +77,7 @@ def _observe(client: Any, container: str, service: str, question: Question) -> S
         service=service,
         container=container,
         state=inspected["State"]["Status"],
-        health=(inspected["State"].get("Health") or {}).get("Status", "none"),
+        health=_health(client, container, inspected),
         uptime=uptime(inspected["State"]["StartedAt"], time.time()) if running else 0,
         restarts=inspected["RestartCount"],
         version=_version(client, container, question.version_commands.get(service, [])) if running else "",
@@ -82,6 +85,17 @@ def _observe(client: Any, container: str, service: str, question: Question) -> S
         release=release,
         **(_usage(client, container) if running and question.usage else {}),
     )
+
+
+def _health(client: Any, container: str, inspected: Mapping[str, Any]) -> str:
+    """What the engine says. Where it has yet to look again at a container that has just started or recovered, the
+    container's check is run now: one success is enough, as it is for the engine."""
+    told = str((inspected["State"].get("Health") or {}).get("Status", "none"))
+    if told in AWAITING and inspected["State"]["Status"] == "running":
+        with suppress(engine.docker_errors.APIError, OSError):  # it stopped between two looks, or its check hangs
+            code, _ = engine.run_inside(client, container, health_command(inspected))
+            return "healthy" if code == 0 else told
+    return told
 
 
 def _version(client: Any, container: str, command: list[str]) -> str:

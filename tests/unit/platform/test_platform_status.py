@@ -155,14 +155,18 @@ def test_json_names_the_host_and_carries_every_figure() -> None:
 
 
 class Engine:
-    """Two containers: one that runs, one that has stopped."""
+    """Two containers: one that runs, one that has stopped. ``health`` is what the engine says of them."""
+
+    def __init__(self, health: str = "") -> None:
+        self.health = {"Health": {"Status": health}} if health else {}
 
     def inspect_container(self, name: str) -> dict[str, Any]:
         if name == "erni-gone":
             raise status.engine.docker_errors.NotFound("no such container")
         state = {"Status": "running" if name == "erni-web" else "exited", "StartedAt": "2020-01-01T00:00:00.1Z"}
         labels = {"ch.erni.release": "r1"} if name == "erni-web" else None
-        return {"State": state, "RestartCount": 3, "Config": {"Image": "i", "Labels": labels}}
+        config = {"Image": "i", "Labels": labels, "Healthcheck": {"Test": ["CMD", "check"]}}
+        return {"State": state | self.health, "RestartCount": 3, "Config": config}
 
     def stats(self, name: str, **_: bool) -> dict[str, Any]:
         assert name == "erni-web", "a container that does not run has no figures"
@@ -214,3 +218,34 @@ def test_no_load_is_sampled_where_it_was_not_asked_for() -> None:
 def test_a_version_is_the_first_thing_that_looks_like_one(command: list[str], version: str) -> None:
     (web,) = observe_status(Engine(), "erni", ["web"], Question({"web": command}, usage=False))
     assert web.version == version
+
+
+@pytest.mark.parametrize("told", ["starting", "unhealthy"])
+@pytest.mark.parametrize(
+    ("outcome", "is_well"),
+    [
+        pytest.param((0, "it is well"), True, id="passes"),
+        pytest.param((1, "it is not"), False, id="fails"),
+        pytest.param(status.engine.docker_errors.APIError("not running"), False, id="stops"),
+        pytest.param(TimeoutError("no answer"), False, id="hangs"),
+    ],
+)
+def test_a_container_that_the_engine_has_yet_to_look_at_again_is_asked_itself(
+    monkeypatch: pytest.MonkeyPatch, told: str, outcome: tuple[int, str] | Exception, is_well: bool
+) -> None:
+    def run_inside(_client: object, container: str, command: tuple[str, ...]) -> tuple[int, str]:
+        assert (container, command) == ("erni-web", ("check",))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(status.engine, "run_inside", run_inside)
+    web, old = observe_status(Engine(told), "erni", ["web", "old"], Question({}, usage=False))
+    assert web.health == ("healthy" if is_well else told)
+    assert old.health == told, "one that does not run is not asked"
+
+
+def test_a_container_that_the_engine_found_well_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status.engine, "run_inside", lambda *_: pytest.fail("it was asked"))
+    (web,) = observe_status(Engine("healthy"), "erni", ["web"], Question({}, usage=False))
+    assert web.health == "healthy"
