@@ -6,20 +6,21 @@ backend`, and to go back the same with the former source; the compose file is wr
 platform's own container.
 
 Prints a table: switches, requests, those that failed, the longest time in which nothing was answered, seconds in which
-something failed, and the median time of a command.
+something failed, and the median time of a command; and another one of what a switch takes when nothing else goes on,
+beside what it may take. Ends with 1 when one of our requests was lost or something takes longer.
 Run: make bench, or this file; CYCLES=50 for the long run. Needs Debian's package docker-compose.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import itertools
 import os
 import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import docker
 import yaml
 from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
+from transition_times import Bound, Transition, bounds_table, transitions
 
 sys.path.append(str(ROOT / "tests" / "load"))
 
@@ -36,6 +38,7 @@ from load_report import Report
 from load_settings import Settings
 
 CYCLES = int(os.environ.get("CYCLES", "5"))
+QUIET_CYCLES = 3  # of each kind, without load
 RATE = float(os.environ.get("RATE", "300"))
 TAG = f"{NAME}-release/backend"
 # Where the control node is the server, too, its own processes must not take the processors from what is measured.
@@ -78,14 +81,35 @@ def query(statement: str) -> str:
     return str(output.decode())
 
 
-def with_slots(make: Callable[..., float]) -> Outcome:
-    """`make deploy` and `make rollback`."""
+def releases() -> Iterator[str]:
+    """RELEASE= for one backend after the other, none like one before: each deploy has to start a candidate."""
     client = docker.from_env()
     image = client.containers.get(f"{NAME}-backend").attrs["Config"]["Image"]
     frontend = client.containers.get(f"{NAME}-frontend").attrs["Config"]["Image"]
-    client.images.build(fileobj=io.BytesIO(f"FROM {image}\nLABEL variant=new\n".encode()), tag=f"{TAG}:new", rm=True)
-    release = f"RELEASE=backend={TAG}:new,frontend={frontend}"
-    return under_load(lambda: make("deploy", release), lambda: make("rollback"))
+    for number in itertools.count():
+        dockerfile = f"FROM {image}\nLABEL variant={number}\n"
+        client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=f"{TAG}:{number}", rm=True)
+        yield f"RELEASE=backend={TAG}:{number},frontend={frontend}"
+
+
+def quiet(make: Callable[..., float], release: Iterator[str]) -> list[Bound]:
+    """What a switch takes by itself: back to a release that runs, back to one that was stopped, and there."""
+    root = Path(VARIABLES["platform_root"])
+    went: list[Transition] = []
+    back: dict[str, list[Transition]] = {}
+    entered: dict[str, list[float]] = {}
+    for kind, warm_seconds in (("warm", 600), ("stopped", 0)):
+        for _ in range(QUIET_CYCLES):
+            make("deploy", next(release), f"ARGS=-e release_warm_seconds={warm_seconds}")
+            went.append(transitions(root)[-1])
+            entered.setdefault(kind, []).append(make("rollback"))
+            back.setdefault(kind, []).append(transitions(root)[-1])
+    return [
+        Bound("rollback, warm: module's start to switched", [t.until_switched for t in back["warm"]], 1),
+        Bound("rollback, warm: Enter to summary", entered["warm"], 10),
+        Bound("rollback, stopped: module's start to switched", [t.until_switched for t in back["stopped"]], 10),
+        Bound("deploy: beyond start-up, drain and bake", [t.overhead for t in went], 3),
+    ]
 
 
 def with_compose(folder: Path) -> Outcome:
@@ -172,7 +196,7 @@ def report_kinds(outcome: Outcome) -> str:
     return ", ".join(f"{count} x {kind}" for kind, count in list(outcome.report.failures_by_kind().items())[:6])
 
 
-def measure(folder: Path) -> dict[str, Outcome]:
+def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
     inventory(folder, FURTHER | {"release_evidence_file": str(folder / "releases.jsonl")})
     context = folder / "context"
     context.mkdir()
@@ -182,7 +206,10 @@ def measure(folder: Path) -> dict[str, Outcome]:
 
     make("up")
     try:
-        return {"make deploy, make rollback": with_slots(make), "the runbook's docker-compose": with_compose(context)}
+        release = releases()
+        ours = under_load(lambda: make("deploy", next(release)), lambda: make("rollback"))
+        bounds = quiet(make, release)
+        return {"make deploy, make rollback": ours, "the runbook's docker-compose": with_compose(context)}, bounds
     finally:
         make("destroy", "CONFIRM=bench", "VOLUMES=1")
         shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
@@ -195,10 +222,13 @@ def main() -> int:
         print("docker-compose is not installed; run make bench, or apt-get install docker-compose.", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = measure(Path(folder))
+        outcomes, bounds = measure(Path(folder))
     print(table(outcomes))
-    print(json.dumps({way: [o.there, o.back] for way, o in outcomes.items()}))
-    return 0
+    print()
+    print(bounds_table(bounds))
+    ours = outcomes["make deploy, make rollback"]
+    lost = len(ours.report.failures) + ours.wrongly_applied
+    return int(lost > 0 or not all(bound.holds for bound in bounds))
 
 
 if __name__ == "__main__":

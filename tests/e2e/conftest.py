@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import e2e_secrets
 import e2e_web
 import pytest
 from e2e_platform import ENV, NAME, ROOT, SCRATCH, Platform
+from e2e_secrets import BringUp
 
 LOCK_FOLDER = Path("/run/lock")
 
@@ -46,6 +48,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             for path in (*LOCK_FOLDER.glob(f"erni-{ENV}*.lock"), LOCK_FOLDER / f"erni-host-{NAME}.lock"):
                 path.unlink(missing_ok=True)
             SCRATCH.rmdir()
+
+
+@pytest.fixture(scope="session")
+def first_bring_up(platform: Platform) -> BringUp:
+    """Nothing becomes a platform, and all that it shows is kept."""
+    platform.sweep()
+    return e2e_secrets.watched_bring_up(platform)
 
 
 @pytest.fixture

@@ -29,13 +29,20 @@ BACKENDS = {
 
 @dataclass
 class Releases:
-    """References by variant. ``wish`` is what RELEASE says of a backend beside the frontend that serves."""
+    """References by variant. ``wish`` is what RELEASE says of a backend beside the frontend that serves; ``inventorys``
+    is the id of the release that served before any of these."""
 
+    inventorys: str
     frontend: str
     backends: dict[str, str] = field(default_factory=dict)
 
     def wish(self, variant: str) -> str:
         return f"backend={self.backends[variant]},frontend={self.frontend}"
+
+    def another(self, platform: Platform) -> str:
+        """RELEASE= for a good release that does not serve now."""
+        serving = platform.container("backend").attrs["Config"]["Image"]
+        return self.wish(next(variant for variant in ("good", "better") if self.backends[variant] != serving))
 
 
 @contextmanager
@@ -43,7 +50,7 @@ def built(platform: Platform) -> Iterator[Releases]:
     """Images made of the backend that serves; they go with the tests."""
     image = platform.container("backend").attrs["Config"]["Image"]
     user = platform.engine.images.get(image).attrs["Config"]["User"]
-    releases = Releases(platform.container("frontend").attrs["Config"]["Image"])
+    releases = Releases(platform.release(), platform.container("frontend").attrs["Config"]["Image"])
     try:
         for variant, change in BACKENDS.items():
             dockerfile = f"FROM {image}\nUSER root\n{change}\nUSER {user}\n"

@@ -31,6 +31,8 @@ def test_status_fails_and_names_the_service_that_is_not_well(running: Platform) 
 
     running.make("status").refused(f"{NAME}-redis is exited")
 
+    running.container("redis").start()
+
 
 def test_stop_and_start_keep_the_order_and_wait_for_health(running: Platform) -> None:
     before = running.identities()

@@ -22,11 +22,11 @@ OUTSIDERS = ("nginx", "frontend")
 
 # Attempts to connect that end with 0 when they succeed; each image has another program for it.
 NODE_CONNECT = """
-const socket = require('net').connect({host: process.argv[1], port: Number(process.argv[2]), timeout: 3000});
+const socket = require('net').connect({host: process.argv[1], port: Number(process.argv[2]), timeout: 1000});
 socket.on('connect', () => process.exit(0)).on('error', () => process.exit(1)).on('timeout', () => process.exit(1));
 """
-PYTHON_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
-SHELL_CONNECT = ("timeout", "3", "bash", "-c", 'exec 3<> "/dev/tcp/$0/$1"')
+PYTHON_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
+SHELL_CONNECT = ("timeout", "1", "bash", "-c", 'exec 3<> "/dev/tcp/$0/$1"')
 CONNECT = {
     **dict.fromkeys(("nginx", "postgres", "redis"), SHELL_CONNECT),
     "frontend": ("node", "-e", NODE_CONNECT),

@@ -3,74 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-import threading
-from pathlib import Path
-from typing import Self
-from urllib.parse import quote
 
 import pytest
 from e2e_platform import PLATFORM_ROOT, ROOT, SERVICES, Platform
-
-
-class Watch:
-    """Collects every process' arguments for as long as the block lasts."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-        self.rounds = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.005):
-            self.rounds += 1
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(path.read_bytes().replace(b"\0", b" "))
-                except OSError:
-                    continue  # it ended between two looks
-
-
-class Evidence:
-    """Texts by where they were found, and a search for secrets in them."""
-
-    def __init__(self, secrets: dict[str, str]) -> None:
-        self.texts: dict[str, str] = {}
-        self._needles = {name: {value, quote(value, safe="")} for name, value in secrets.items()}
-
-    def leaks(self) -> list[str]:
-        """Where which secret was found; never its value."""
-        return [
-            f"{name} in {where}"
-            for where, text in self.texts.items()
-            for name, needles in self._needles.items()
-            if any(needle in text for needle in needles)
-        ]
+from e2e_secrets import BringUp, Evidence, Watch
 
 
 @pytest.fixture(scope="module")
-def evidence(platform: Platform) -> Evidence:
-    """A bring-up from nothing, with everything that it showed and left."""
-    platform.make("destroy", confirm="e2e", volumes=1)
-    platform.sweep()
-    with Watch() as watch:
-        run = platform.up(v=3)
-        verified = platform.make("verify", v=3).succeeded()
-    assert watch.rounds > 100, "the watch was too slow to see anything"
-    assert any(b"ansible-playbook" in arguments for arguments in watch.seen)
+def evidence(platform: Platform, first_bring_up: BringUp) -> Evidence:
+    """The bring-up from nothing that began these tests, with everything that it showed, and the journals since."""
     found = Evidence(platform.secrets())
     found.texts |= {
-        "the output of make up V=3": run.output,
-        "the output of make verify V=3": verified.output,
-        "the process list": b"\n".join(watch.seen).decode(errors="replace"),
+        "the output of make up V=3": first_bring_up.run.output,
+        "the output of make verify V=3": first_bring_up.verified.output,
+        "the process list": first_bring_up.processes,
         "the journal of the control node": (ROOT / ".run" / "journal.jsonl").read_text(),
         "the journal of the host": (PLATFORM_ROOT / "journal.jsonl").read_text(),
     }
@@ -119,6 +65,6 @@ def test_the_search_would_find_a_secret_in_an_argument(platform: Platform) -> No
     with Watch() as watch:
         subprocess.run(["sh", "-c", "sleep 0.5; true", secrets["db_password"]], check=True)
     planted = Evidence(secrets)
-    planted.texts["the process list"] = b"\n".join(watch.seen).decode(errors="replace")
+    planted.texts["the process list"] = watch.text()
 
     assert planted.leaks() == ["db_password in the process list"]

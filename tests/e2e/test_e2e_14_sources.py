@@ -77,7 +77,3 @@ def test_a_name_that_the_repository_does_not_have_is_refused(running: Platform, 
 
 def test_without_a_repository_a_name_is_refused(running: Platform) -> None:
     running.make("deploy", release="v1").refused("release_repository")
-
-
-def test_the_inventorys_release_comes_back(running: Platform) -> None:
-    running.make("deploy").succeeded()
