@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +14,18 @@ def utc_now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def process_began() -> float:
+    """When this process began, as :func:`time.monotonic` counts (proc(5), the start time in /proc/self/stat)."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as handle:
+        ticks = int(handle.read().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - age
+
+
 @dataclass
 class Diary:
-    """``root`` is the folder of the releases; ``template`` what all lines of this transition have in common."""
+    """``root`` is the folder of the releases; ``template`` what all lines of this transition have in common; ``begun``
+    what the seconds of the first line count from."""
 
     root: str
     template: JournalEntry

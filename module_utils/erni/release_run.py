@@ -17,7 +17,7 @@ from .planning import Plan
 from .release_apply import FAILURES, ReleaseTransition, Rules, Site, end
 from .release_choice import Choice, Wish, is_gone_back_from
 from .release_content import differences
-from .release_diary import Diary, utc_now
+from .release_diary import Diary, process_began, utc_now
 from .release_history import DONE, open_transition, retained, rollback_target, stack
 from .release_moments import NO_SURROUNDINGS, Around, Surroundings
 from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release, waits_too_long
@@ -229,7 +229,7 @@ class ReleaseRun:
             operator=self.author.operator,
             reason=self.author.reason,
         )
-        diary = Diary(self.site.root, template)
+        diary = Diary(self.site.root, template, process_began())
         return ReleaseTransition(self.site, self.rules, choice.id, specs, world, plan, diary)
 
     def _carry_out(
