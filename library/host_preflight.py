@@ -16,6 +16,11 @@ options:
   images: {description: "What must be there or in its registry.", type: list, elements: str, default: []}
   credentials: {description: "Registry credentials, C(username) and C(password).", type: dict, default: {}}
   packages: {description: "Debian packages that the modules need.", type: list, elements: str, default: []}
+  live_restore:
+    description: As C(docker_engine) takes it.
+    type: str
+    choices: [installed, always, never]
+    default: never
   certificate:
     description: The server certificate to look at, where this host has one.
     type: dict
@@ -53,6 +58,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import certificate, engine
 from ansible.module_utils.erni.engine_install import observe_engine, plan_engine
+from ansible.module_utils.erni.engine_settings import CHOICES, NEVER
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.host_facts import read_facts
@@ -70,6 +76,7 @@ ARGUMENT_SPEC = {
     "images": {"type": "list", "elements": "str", "default": []},
     "credentials": {"type": "dict", "default": {}, "no_log": True},
     "packages": {"type": "list", "elements": "str", "default": []},
+    "live_restore": {"type": "str", "choices": CHOICES, "default": NEVER},
     "certificate": {
         "type": "dict",
         "options": {
@@ -94,6 +101,14 @@ def certificate_facts(wanted: dict[str, Any] | None) -> dict[str, Any]:
         "missing": found is None,
         "self_issued": bool(found and found.self_issued),
     }
+
+
+def engine_ready(packages: list[str], live_restore: str) -> tuple[bool, list[Finding]]:
+    """Whether the engine needs no second look, and what stands in the way where it does."""
+    try:
+        return not plan_engine(observe_engine(packages, live_restore)).changed, []
+    except PlatformError as error:
+        return False, [Finding(error.what, error.why, error.remedy)]
 
 
 def unavailable_images(references: list[str], credentials: dict[str, str]) -> list[Finding]:
@@ -126,14 +141,15 @@ def main() -> None:
         min_docker_version=params["min_docker_version"],
         require_time_sync=params["require_time_sync"],
     )
+    ready, in_the_way = engine_ready(params["packages"], params["live_restore"])
     try:
         host = facts.as_variables() | {
-            "engine_ready": not plan_engine(observe_engine(params["packages"])).changed,
+            "engine_ready": ready,
             "certificate": certificate_facts(params["certificate"]),
         }
     except PlatformError as error:
         module.fail_json(msg=str(error))
-    findings = check_host(facts, requirements)
+    findings = check_host(facts, requirements) + in_the_way
     if params["images"]:
         findings += unavailable_images(params["images"], params["credentials"])
     module.exit_json(changed=False, findings=as_dicts(findings), ansible_facts={"platform_host": host})

@@ -4,113 +4,19 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from .container_state import ContainerState, container_state, image_facts
+from .engine_connection import EngineAwayError, connect, docker_errors, explained, explanation, heard
 from .errors import PlatformError
 from .service_spec import ImageFacts, ServiceSpec
 
-try:
-    import docker
-    import docker.utils
-    from docker import errors as docker_errors
-except ImportError:  # said as a sentence by connect()
-    docker = None  # type: ignore[assignment]
+# Named for type checkers: other adapters know the way to the engine, and its errors, by this module's name.
+__all__ = ["EngineAwayError", "connect", "docker_errors", "explained", "explanation", "heard"]
 
-    class docker_errors:  # type: ignore[no-redef]  # noqa: N801 (stands in for the SDK's module of that name)
-        """So that ``except`` clauses can be evaluated; nothing raises these without the SDK but AbsentEngine."""
-
-        class DockerException(Exception): ...  # noqa: N818 (likewise)
-
-        class APIError(DockerException):
-            explanation = ""
-
-        class NotFound(APIError): ...  # noqa: N818 (likewise)
-
-        class ImageNotFound(NotFound): ...
-
-
-__all__ = ["docker_errors"]  # named for type checkers: other adapters catch the SDK's errors by this name
-
-ENGINE_TIMEOUT = 180
 LOG_EXCERPT_LINES = 15
 # Beside a service: what is set aside while its successor proves itself, read from, and run to check a configuration.
 SUFFIXES = REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
-
-
-class AbsentEngine:
-    """What ``--check`` sees on a host that has no engine yet: an engine on which nothing exists."""
-
-    def networks(self) -> list[dict[str, Any]]:
-        return []
-
-    def containers(self, **_: Any) -> list[dict[str, Any]]:
-        return []
-
-    def images(self, **_: Any) -> list[dict[str, Any]]:
-        return []
-
-    def volumes(self) -> dict[str, Any]:
-        return {"Volumes": []}
-
-    def inspect_image(self, reference: str) -> dict[str, Any]:
-        raise docker_errors.ImageNotFound(f"no engine, so no image {reference}")
-
-    def inspect_container(self, name: str) -> dict[str, Any]:
-        raise docker_errors.NotFound(f"no engine, so no container {name}")
-
-
-def connect(timeout: int = ENGINE_TIMEOUT, *, predicting: bool = False) -> Any:
-    """The engine on this host's default socket (or ``DOCKER_HOST``).
-
-    :param predicting: in check mode, an engine that is still to come counts as one without anything on it.
-    :raises PlatformError: when the SDK is missing or the engine does not answer.
-    """
-    try:
-        return _connect(timeout)
-    except PlatformError:
-        if predicting:
-            return AbsentEngine()
-        raise
-
-
-def _connect(timeout: int) -> Any:
-    if docker is None:
-        raise PlatformError(
-            "The Docker SDK for Python is missing on this host",
-            "the interpreter that runs the modules cannot import 'docker'",
-            "Run make up, which installs it, or install python3-docker.",
-        )
-    try:
-        settings = docker.utils.kwargs_from_env()
-        return docker.APIClient(version="auto", timeout=timeout, **settings)
-    except docker_errors.DockerException as error:
-        raise PlatformError(
-            "The Docker Engine on this host does not answer",
-            _first_line(error),
-            "Run make up, which starts it, or look at its log (/var/log/erni/dockerd.log or journalctl -u docker).",
-        ) from error
-
-
-def explanation(error: Exception) -> str:
-    """The engine's own words where it has any; its client and the system raise errors without."""
-    return str(getattr(error, "explanation", None) or error)
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn what the engine refuses into a sentence."""
-    try:
-        yield
-    except docker_errors.APIError as error:
-        remedy = "Correct the cause that the engine names, and run again."
-        raise PlatformError(what, explanation(error), remedy) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def image_id(client: Any, reference: str) -> str | None:
@@ -341,7 +247,9 @@ def _passwd(client: Any, spec: ServiceSpec) -> str:
 
 
 def read_file(client: Any, container: str, path: str) -> str:
-    stream, _ = client.get_archive(container, path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+    with heard():
+        stream, _ = client.get_archive(container, path)
+        content = b"".join(stream)
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         member = archive.extractfile(archive.getmembers()[0])
         return member.read().decode(errors="replace") if member else ""

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from typing import Any
 
+from .engine_settings import (
+    NEVER,
+    EngineSettings,
+    is_wanted,
+    load_settings,
+    observe_settings,
+    plan_settings,
+    write_settings,
+)
 from .errors import PlatformError
 from .planning import Difference, Plan
+from .published_ports import nobody_refused
 
 SOCKET = "/var/run/docker.sock"
 PID_FILE = "/var/run/docker.pid"
@@ -20,16 +32,21 @@ ENGINE_PACKAGES = ("docker.io", "iptables")
 
 @dataclass(frozen=True)
 class EngineState:
-    """``answers``: the socket serves. ``installed``: a dockerd is on PATH. ``systemd``: it is process 1."""
+    """``answers``: the socket serves. ``installed``: a dockerd is on PATH. ``systemd``: it is process 1. ``settings``
+    are those that are the platform's to make, None where none are."""
 
     answers: bool
     installed: bool
     systemd: bool
     missing_packages: tuple[str, ...]
+    settings: EngineSettings | None = None
 
 
 def plan_engine(state: EngineState) -> Plan:
-    plan = Plan()
+    """Settings come first: the package starts the engine by itself.
+
+    :raises PlatformError: where the settings cannot be made."""
+    plan = Plan() if state.settings is None else plan_settings(state.settings)
     packages = list(state.missing_packages)
     if not state.installed and not state.answers:
         packages = list(dict.fromkeys([*ENGINE_PACKAGES, *packages]))
@@ -44,12 +61,15 @@ def plan_engine(state: EngineState) -> Plan:
     return plan
 
 
-def observe_engine(packages: list[str]) -> EngineState:
+def observe_engine(packages: list[str], live_restore: str = NEVER) -> EngineState:
+    answers, installed = engine_answers(), shutil.which("dockerd", path=_path()) is not None
+    wanted = is_wanted(live_restore, engine_found=answers or installed)
     return EngineState(
-        answers=engine_answers(),
-        installed=shutil.which("dockerd", path=_path()) is not None,
+        answers=answers,
+        installed=installed,
         systemd=os.path.isdir("/run/systemd/system"),
         missing_packages=tuple(package for package in packages if not package_installed(package)),
+        settings=observe_settings(engine_info() if answers else {}) if wanted else None,
     )
 
 
@@ -64,7 +84,17 @@ def package_installed(package: str) -> bool:
 
 
 def engine_answers() -> bool:
-    """``GET /_ping`` over the socket, without the SDK, which may not be there yet."""
+    return _asked("/_ping") is not None
+
+
+def engine_info() -> dict[str, Any]:
+    """What the engine says of itself; empty where it does not answer."""
+    answer: dict[str, Any] = json.loads(_asked("/info") or b"{}")
+    return answer
+
+
+def _asked(path: str) -> bytes | None:
+    """The body of a good answer over the socket, without the SDK, which may not be there yet."""
     import http.client
     import socket
 
@@ -73,10 +103,11 @@ def engine_answers() -> bool:
     connection.sock.settimeout(10)
     try:
         connection.sock.connect(SOCKET)
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.read() if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
     finally:
         connection.close()
 
@@ -85,8 +116,13 @@ def apply_engine(plan: Plan, state: EngineState) -> None:
     for action in plan.actions:
         if action.kind == "install":
             install(action.subject.split())
+        elif action.kind == "configure" and state.settings:
+            write_settings(state.settings)
+        elif action.kind == "reload" and state.settings:
+            load_settings(state.settings, daemon_process(), engine_info)
         else:
-            start(systemd=state.systemd)
+            with nobody_refused():
+                start(systemd=state.systemd)
 
 
 def install(packages: list[str]) -> None:
@@ -146,15 +182,19 @@ def _start_detached() -> None:
 
 def _remove_stale_pid_file() -> None:
     """A pid file whose process is no dockerd stops the daemon from starting; it is left by a killed machine."""
+    if not daemon_process() and os.path.exists(PID_FILE):
+        os.unlink(PID_FILE)
+
+
+def daemon_process() -> int:
+    """The process that the pid file names, 0 where that is no dockerd."""
     try:
         with open(PID_FILE, encoding="ascii") as handle:
             pid = int(handle.read().strip() or 0)
         with open(f"/proc/{pid}/comm", encoding="utf-8") as handle:
-            alive = handle.read().strip() == "dockerd"
+            return pid if handle.read().strip() == "dockerd" else 0
     except (OSError, ValueError):
-        alive = False
-    if not alive and os.path.exists(PID_FILE):
-        os.unlink(PID_FILE)
+        return 0
 
 
 def _log_end() -> str:

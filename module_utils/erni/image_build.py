@@ -81,10 +81,11 @@ def build(client: Any, image: dict[str, Any]) -> None:
                 forcerm=True,
                 decode=True,
             )
-            for entry in stream:
-                output.append(entry.get("stream") or "")
-                if "error" in entry:
-                    raise _unbuilt(image, entry["error"], output)
+            with engine.heard():
+                for entry in stream:
+                    output.append(entry.get("stream") or "")
+                    if "error" in entry:
+                        raise _unbuilt(image, entry["error"], output)
         except engine.docker_errors.APIError as error:
             raise _unbuilt(image, engine.explanation(error), output) from error
 

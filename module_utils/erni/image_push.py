@@ -62,7 +62,8 @@ def push(client: Any, reference: str, target: str, credentials: Mapping[str, str
     try:
         client.tag(reference, repository, tag)
         answers = client.push(repository, tag=tag, auth_config=dict(credentials) or None, stream=True, decode=True)
-        errors = [str(answer["error"]) for answer in answers if "error" in answer]
+        with engine.heard():
+            errors = [str(answer["error"]) for answer in answers if "error" in answer]
     except engine.docker_errors.APIError as error:
         errors = [engine.explanation(error)]
     pushed = _known_digest(client, target) if not errors else ""

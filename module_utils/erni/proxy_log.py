@@ -26,10 +26,11 @@ def read_requests(client: Any, container: str, since: float, slots: Mapping[str,
     :raises PlatformError: when the engine refuses its log.
     """
     with engine.explained(f"The log of {container} cannot be read"):
-        # Standard error holds nginx's own messages, which are no requests.
-        text = client.logs(container, since=since, timestamps=True, stdout=True, stderr=False)
+        # Standard error holds nginx's own messages, which are no requests; Debian's SDK takes whole seconds only.
+        text = client.logs(container, since=int(since), timestamps=True, stdout=True, stderr=False)
     lines = text.decode(errors="replace").split("\n")  # splitlines() would also cut at a client's odd characters
-    return [request for line in lines if (request := parse(line, slots)) is not None]
+    requests = (parse(line, slots) for line in lines)
+    return [request for request in requests if request is not None and request.time >= since]
 
 
 def parse(line: str, slots: Mapping[str, str]) -> Request | None:

@@ -32,7 +32,7 @@ from .service_apply import Transition, observe_service
 from .service_spec import ServiceSpec
 from .slots import CANDIDATE_SHARES, DISPLACED_SUFFIX, address_in, in_slot
 
-# Whatever can go wrong on the way. The engine's client raises its own errors, and OSError where the engine is away.
+# Whatever can go wrong on the way. Where the engine is away (EngineAwayError) nothing is judged, and nothing undone.
 FAILURES = (PlatformError, engine.docker_errors.DockerException, OSError)
 
 
@@ -130,6 +130,8 @@ class ReleaseTransition:
                 self._displace()
             self._candidates_pass()
             self.site.live.name_release(self.plan.slot, self.release)
+        except engine.EngineAwayError:
+            raise  # without it nothing can be undone; the journal is left open, and the next run does
         except FAILURES as error:
             raise self._abandoned(error) from error
 
@@ -171,6 +173,8 @@ class ReleaseTransition:
             self.moments.switched()
             self.moments.bake()
             self.diary.note("baked")
+        except engine.EngineAwayError:
+            raise  # that says nothing of the release, which may well serve; the next run proves it
         except FAILURES as error:
             raise self._reverted(error) from error
 
@@ -213,6 +217,8 @@ class ReleaseTransition:
             self.site.live.switch(self.world.live)
             give_names(self.site, self._canonical())
             self.site.prove(self.world.live, former, self.specs)
+        except engine.EngineAwayError:
+            raise
         except FAILURES as second:
             return self._stuck(failure, former, second)
         kept = self._take_back()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .engine import SCRATCH_SUFFIX, EngineAwayError, remove_if_present
 from .errors import PlatformError
 from .release_apply import FAILURES, Site, give_names, restore_displaced
 from .release_candidates import give_weight, remove
@@ -15,6 +16,7 @@ from .release_diary import Diary
 from .release_plan import FIRST, REPLACE
 from .release_record import JournalEntry
 from .release_world import World, observe_world
+from .slots import names_beside
 
 
 def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalEntry]) -> list[str]:
@@ -26,6 +28,7 @@ def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalE
         leftovers = world.displaced()
         remove(site.client, leftovers)
         return said + [f"{leftover.name}, left by an interrupted run, is removed" for leftover in leftovers]
+    _remove_scratch(site, canonical)
     give_weight(site.client, [i.name for i in world.occupants(world.live)])
     last = interrupted[-1]
     diary = Diary(site.root, last)
@@ -37,10 +40,19 @@ def recover(site: Site, canonical: Mapping[str, str], interrupted: list[JournalE
     return said + _undo(site, world, interrupted, diary)
 
 
+def _remove_scratch(site: Site, canonical: Mapping[str, str]) -> None:
+    """What is made only to be read from, before a candidate is made; no transition looks for it again."""
+    for name in canonical.values():
+        for each in (name, *names_beside(name)):
+            remove_if_present(site.client, f"{each}{SCRATCH_SUFFIX}")
+
+
 def _finish(site: Site, canonical: Mapping[str, str], world: World, last: JournalEntry, diary: Diary) -> list[str]:
     try:
         _start_all(site, world, last.slot)
         site.prove(last.slot, last.release, canonical)
+    except EngineAwayError:
+        raise  # that says nothing of the release
     except FAILURES as error:
         return _take_back(site, canonical, last, diary, error)
     remove(site.client, world.displaced())
@@ -56,6 +68,8 @@ def _take_back(
         site.live.switch(last.from_slot)
         give_names(site, canonical)
         site.prove(last.from_slot, last.from_release, canonical)
+    except EngineAwayError:
+        raise
     except FAILURES as second:
         diary.note("stuck", str(second))
         raise PlatformError(

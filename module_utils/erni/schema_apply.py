@@ -21,7 +21,6 @@ from .service_spec import LABEL_PREFIX, ServiceSpec
 
 try:
     import psycopg2
-    from requests.exceptions import RequestException  # the docker SDK's transport: what it raises without an engine
 except ImportError:  # said as a sentence by those who connect
     psycopg2 = None  # type: ignore[assignment]
 
@@ -239,16 +238,13 @@ def _run(client: Any, service: ServiceSpec, name: str, timeout: float) -> tuple[
     config["Healthcheck"] = {"Test": ["NONE"]}
     config["HostConfig"]["RestartPolicy"] = {"Name": "no"}
     what = "The container of the migration could not be run"
-    try:
-        with engine.explained(what), _removed_at_both_ends(client, name):
-            client.create_container_from_config(config, name)
-            for network in service.networks[1:]:
-                engine.attach(client, service, network.name)
-            client.start(name)
-            code = _wait(client, name, timeout)
-            return code, client.logs(name, tail=engine.LOG_EXCERPT_LINES).decode(errors="replace").strip()
-    except RequestException as error:
-        raise PlatformError(what, "the Docker Engine does not answer any more", NOTHING_SWITCHED) from error
+    with engine.explained(what), _removed_at_both_ends(client, name):
+        client.create_container_from_config(config, name)
+        for network in service.networks[1:]:
+            engine.attach(client, service, network.name)
+        client.start(name)
+        code = _wait(client, name, timeout)
+        return code, client.logs(name, tail=engine.LOG_EXCERPT_LINES).decode(errors="replace").strip()
 
 
 @contextmanager

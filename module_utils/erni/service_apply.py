@@ -127,6 +127,8 @@ def _serves(client: Any, spec: ServiceSpec, state: ServiceState) -> bool:
         return False
     try:
         Transition(client, spec, state).pass_gate()
+    except engine.EngineAwayError:
+        raise  # nothing is known of the container
     except (PlatformError, engine.docker_errors.APIError):
         return False
     return True

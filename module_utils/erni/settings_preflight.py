@@ -78,6 +78,19 @@ def check_settings(
     return found
 
 
+def check_live_restore(choice: str, network_driver: str) -> list[Finding]:
+    """Overlay networks make the engine a part of a swarm."""
+    if network_driver != "overlay" or choice == "never":
+        return []
+    return [
+        Finding(
+            f"docker_engine_live_restore is {choice}, and platform_network_driver is overlay",
+            "an engine in a swarm does not start when its containers are to outlive it",
+            "Set docker_engine_live_restore to never, or remove it to get the default.",
+        )
+    ]
+
+
 def _origin(origin: str, *, strict: bool) -> list[Finding]:
     """An origin is scheme, host and port, nothing else (RFC 6454, section 6.1)."""
     if origin == "*":

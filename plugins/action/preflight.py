@@ -23,7 +23,7 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 from ansible.module_utils.erni import certificate, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts
-from ansible.module_utils.erni.settings_preflight import FILL_IN, check_settings, unfilled
+from ansible.module_utils.erni.settings_preflight import FILL_IN, check_live_restore, check_settings, unfilled
 
 OWN_PREFIXES = (
     "platform_",
@@ -87,6 +87,7 @@ class ActionModule(ActionBase):
         ]
         arguments = self._task.args["host"] | {
             "packages": self._value("docker_engine_packages"),
+            "live_restore": self._value("docker_engine_live_restore"),
             "images": [reference for reference in here if FILL_IN not in reference],
             "credentials": self._value("__platform_credentials"),
         }
@@ -188,7 +189,7 @@ class ActionModule(ActionBase):
             allowed_hosts=self._value("backend_allowed_hosts"),
             cors_origins=self._value("backend_cors_origins"),
             strict=self._value("platform_environment") == "production",
-        )
+        ) + check_live_restore(self._value("docker_engine_live_restore"), self._value("platform_network_driver"))
 
     def _malformed(self, role: str, message: str) -> Finding:
         return Finding(

@@ -57,12 +57,15 @@ def release_of(given: Wish) -> str:
 
 @dataclass
 class Engine:
-    """Containers by name, as ``GET /containers/json`` lists them. ``fatal`` is the operation after which it is over."""
+    """Containers by name, as ``GET /containers/json`` lists them. ``fatal`` is the operation after which it is over,
+    ``last`` the one after which the engine is away; its containers go on running."""
 
     live: LiveFolder
     by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
     operations: int = 0
     fatal: int = -1
+    last: int = -1
+    away: bool = False
     broken: set[str] = field(default_factory=set)  # releases that do not answer through the proxy
     never_ready: set[str] = field(default_factory=set)  # releases that do not pass their gate
     has_served: bool = False
@@ -72,8 +75,13 @@ class Engine:
     def operation(self) -> None:
         self.check_that_something_serves()
         self.operations += 1
+        self.away = self.away or self.operations == self.last
         if self.operations == self.fatal:
             raise Killed
+
+    def answer(self) -> None:
+        if self.away:
+            raise real_engine.EngineAwayError("it has ended")
 
     def check_that_something_serves(self) -> None:
         """From the first time on that a release has, one serves: all its containers have passed their gates and run."""
@@ -89,23 +97,29 @@ class Engine:
     # What the platform asks of the docker SDK's client.
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:
+        self.answer()
         return [{"Id": n, "ImageID": "sha256:1", "Names": [f"/{n}"], **facts} for n, facts in self.by_name.items()]
 
     def images(self) -> list[dict[str, Any]]:
+        self.answer()
         return []
 
     def inspect_image(self, reference: str) -> dict[str, Any]:
+        self.answer()
         if self.images_gone:
             raise real_engine.docker_errors.ImageNotFound(f"no such image: {reference}")
         return {"Id": f"sha256:of {reference}", "RepoDigests": []}
 
     def inspect_container(self, _name: str) -> dict[str, Any]:
+        self.answer()
         return {"State": {"Pid": 0}, "RestartCount": 0}
 
     def logs(self, name: str, **_: Any) -> bytes:
+        self.answer()
         return f"the last words of {name}, whose password is {PASSWORD}".encode()
 
     def create(self, spec: ServiceSpec) -> None:
+        self.answer()
         assert spec.container not in self.by_name, f"the name {spec.container} is taken"
         environment = {**spec.environment, **spec.secret_environment}
         self.by_name[spec.container] = {
@@ -114,23 +128,28 @@ class Engine:
         self.operation()
 
     def rename(self, current: str, wanted: str) -> None:
+        self.answer()
         assert wanted not in self.by_name, f"the name {wanted} is taken"
         self.by_name[wanted] = self.by_name.pop(current)
         self.operation()
 
     def update_container(self, name: str, cpu_shares: int) -> None:
+        self.answer()
         self.by_name[name]["CpuShares"] = cpu_shares
         self.operation()
 
     def start(self, name: str) -> None:
+        self.answer()
         self.by_name[name]["State"] = "running"
         self.operation()
 
     def stop(self, name: str, **_: Any) -> None:
+        self.answer()
         self.by_name[name]["State"] = "exited"
         self.operation()
 
     def remove_container(self, name: str, **_: Any) -> None:
+        self.answer()
         if self.by_name.pop(name, None) is None:
             raise real_engine.docker_errors.NotFound(f"no such container: {name}")
         self.operation()
@@ -140,6 +159,7 @@ class Engine:
 
 
 def observe_service(client: Engine, spec: ServiceSpec) -> tuple[ServiceSpec, dict[str, Any] | None]:
+    client.answer()
     return spec, client.by_name.get(spec.container)
 
 
@@ -173,6 +193,7 @@ class Transition:
                 self.client.start(self.spec.container)
 
     def pass_gate(self) -> None:
+        self.client.answer()
         container = self.client.by_name[self.spec.container]
         if container["Labels"]["ch.erni.release"] in self.client.never_ready:
             raise PlatformError(f"{self.spec.container} did not pass its gate", "it says no")
@@ -246,6 +267,7 @@ def model_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
             engine.operation()
 
     def prove(_: Any, __: Any, slot: str, release: str, ___: Any) -> None:
+        engine.answer()
         engine.operation()
         if release in engine.broken or (live.slot(), live.release(slot)) != (slot, release):
             raise PlatformError(f"Through the proxy release {release} does not answer")

@@ -341,7 +341,15 @@ def test_the_log_is_read_from_a_moment_on_and_oldest_first() -> None:
     engine = Engine("\n".join([odd, "2026-01-02T03:04:05Z starting", line(uri="/b"), ""]).encode() + b"\xff")
     requests = proxy_log.read_requests(engine, "erni-nginx", 1767323000.5, SLOTS)
     assert [request.uri for request in requests] == ["/a", "/b"]
-    assert (engine.asked["since"], engine.asked["timestamps"], engine.asked["stderr"]) == (1767323000.5, True, False)
+    assert (engine.asked["since"], engine.asked["timestamps"], engine.asked["stderr"]) == (1767323000, True, False)
+
+
+@pytest.mark.parametrize(("since", "read"), [(1767323045.2, 1), (1767323045.25, 1), (1767323045.3, 0)])
+def test_what_was_answered_earlier_in_the_same_second_does_not_count(since: float, read: int) -> None:
+    """The engine is asked by whole seconds: Debian's SDK for it knows no parts of them."""
+    engine = Engine(line().encode())
+    assert len(proxy_log.read_requests(engine, "erni-nginx", since, SLOTS)) == read
+    assert engine.asked["since"] == 1767323045
 
 
 def test_a_log_that_cannot_be_read_is_an_error_with_its_cause() -> None:

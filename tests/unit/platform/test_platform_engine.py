@@ -1,13 +1,19 @@
-"""The engine's small verbs: whose user a container runs as, found without leaving anything behind."""
+"""The engine's small verbs: whose user a container runs as, found without leaving anything behind; and its absence."""
 
 from __future__ import annotations
 
+import http.server
 import io
+import socketserver
 import tarfile
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni import engine
+import requests
+import urllib3
+from ansible.module_utils.erni import engine, engine_connection
 from ansible.module_utils.erni.errors import PlatformError
 from platform_builders import service
 
@@ -83,3 +89,78 @@ def test_without_such_a_container_one_is_made_for_it_and_goes_again(containers: 
 def test_a_user_that_the_image_does_not_know_is_a_sentence() -> None:
     with pytest.raises(PlatformError, match="runs as user 'nobody-knows' but has no such user"):
         engine.user_ids(Engine("nobody-knows"), NAMED)
+
+
+# An engine that ends in the middle of a run.
+
+
+class Transport:
+    """What the SDK sends its requests through, after the engine has told its version."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    def send(self, *_: object, **__: object) -> None:
+        raise self.failure
+
+
+GONE = [
+    (requests.exceptions.ConnectionError("('Connection aborted.', RemoteDisconnected())"), "it has ended"),
+    (requests.exceptions.ChunkedEncodingError("connection broken"), "it has ended"),
+    (urllib3.exceptions.ProtocolError("connection broken"), "it has ended"),
+    (requests.exceptions.ReadTimeout("read timed out"), "it takes too long over an answer"),
+]
+
+
+@pytest.mark.parametrize(("failure", "why"), GONE)
+def test_an_engine_that_ends_is_a_sentence_wherever_it_is_asked_something(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, why: str
+) -> None:
+    monkeypatch.setattr(engine_connection.docker, "APIClient", lambda **_: Transport(failure))
+    client = engine.connect()
+    with pytest.raises(engine.EngineAwayError) as told:
+        client.send("a request", timeout=1)
+    assert str(told.value).startswith(f"The Docker Engine on this host does not answer any more: {why}. Run make up: ")
+    assert "RemoteDisconnected" not in str(told.value)
+
+
+@pytest.mark.parametrize(("failure", "why"), GONE)
+def test_so_is_one_that_ends_in_the_middle_of_an_answer(failure: Exception, why: str) -> None:
+    with pytest.raises(engine.EngineAwayError, match=why), engine.explained("It could not be changed"):
+        raise failure
+
+
+def test_a_refusal_is_told_as_such() -> None:
+    with (
+        pytest.raises(PlatformError, match=r"It could not be changed: no such network\. Correct the cause"),
+        engine.explained("It could not be changed"),
+    ):
+        raise engine.docker_errors.APIError("500", explanation="no such network")
+
+
+def test_every_request_of_the_real_client_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK sends through the method that is replaced; an engine that answers once, and then no more, shows it."""
+    path = str(tmp_path / "docker.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+
+    class AnswersOnce(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"ApiVersion": "1.41"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def address_string(self) -> str:
+            return "socket"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with socketserver.UnixStreamServer(path, AnswersOnce) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        client = engine.connect()
+        thread.join()
+    with pytest.raises(engine.EngineAwayError):
+        client.inspect_container("erni-web")

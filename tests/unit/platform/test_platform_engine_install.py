@@ -59,6 +59,30 @@ def test_each_package_is_a_line_of_the_diff() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("answers", "installed", "choice", "looked_at"),
+    [
+        (False, False, "installed", True),
+        (True, True, "installed", False),
+        (False, True, "installed", False),  # stopped; it is somebody's all the same
+        (True, True, "always", True),
+        (False, True, "always", True),
+        (True, True, "never", False),
+        (False, False, "never", False),
+    ],
+)
+def test_settings_that_are_not_the_platforms_to_make_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, answers: bool, installed: bool, choice: str, looked_at: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(engine_install, "engine_answers", lambda: answers)
+    monkeypatch.setattr(engine_install, "engine_info", lambda: asked.append("info") or {"LiveRestoreEnabled": True})
+    monkeypatch.setattr(engine_install.shutil, "which", lambda *_, **__: "/usr/sbin/dockerd" if installed else None)
+    state = engine_install.observe_engine([], choice)
+    assert (state.settings is not None) is looked_at
+    assert asked == (["info"] if looked_at and answers else []), "a run that changes nothing asks no more than it must"
+
+
 @pytest.fixture
 def pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "docker.pid"

@@ -160,6 +160,17 @@ def test_killed_after_any_operation_recovery_alone_leaves_one_generation_serving
     assert recover(host) == [], "what is recovered from is over"
 
 
+@pytest.mark.parametrize("fatal", [14, SWITCH])
+@pytest.mark.parametrize("name", ["erni-backend-blue-image", "erni-backend-green-image", "erni-frontend-image"])
+def test_what_was_made_only_to_be_read_from_goes_whatever_becomes_of_the_transition(
+    host: Host, fatal: int, name: str
+) -> None:
+    host.killed(fatal, NEW_WISH)
+    host.engine.by_name[name] = {"State": "created", "Labels": {}, "passed": False, "environment": {}}
+    recover(host)
+    assert name not in host.engine.by_name
+
+
 def test_containers_that_a_reboot_has_stopped_after_the_switch_are_started(host: Host) -> None:
     host.killed(SWITCH, NEW_WISH)
     assert host.engine.live.slot() == "blue"

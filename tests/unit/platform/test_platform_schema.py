@@ -302,7 +302,7 @@ def test_what_a_failing_migration_has_changed_is_said() -> None:
 @pytest.mark.parametrize("step", ["create", "connect", "start", "remove"])
 def test_an_engine_that_goes_away_is_a_sentence(step: str) -> None:
     database = Database()
-    with pytest.raises(PlatformError, match="the Docker Engine does not answer any more"):
+    with pytest.raises(PlatformError, match="The Docker Engine on this host does not answer any more: it has ended"):
         migrate(Engine(dies_at=step), database, BACKEND, SPEC)
     assert database.asked_for("pg_advisory_unlock") == 1
 

@@ -164,6 +164,17 @@ def test_a_successor_that_does_not_serve_goes_and_its_predecessor_comes_back(run
     assert client.running == {"erni-web"}
 
 
+def test_a_successor_is_not_judged_while_the_engine_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> None:
+        raise engine.EngineAwayError("it has ended")
+
+    monkeypatch.setattr(engine, "run_inside", away)
+    client = Engine(erni_web=("serve", "--new"), erni_web_replaced=())
+    with pytest.raises(engine.EngineAwayError):
+        recover(client, NEW, converged(NEW, replaced=running(OLD, running=False)))
+    assert set(client.containers) == {"erni-web", "erni-web-replaced"}
+
+
 def test_nothing_is_recovered_where_nothing_was_interrupted() -> None:
     client = Engine(erni_web=())
     assert recover(client, OLD, converged(OLD)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni.settings_preflight import check_settings, unfilled
+from ansible.module_utils.erni.settings_preflight import check_live_restore, check_settings, unfilled
 
 HOST, URL = "app.example.org", "https://app.example.org"
 
@@ -97,3 +97,19 @@ def test_wildcards_are_for_environments_that_are_not_open_to_the_world(
 ) -> None:
     assert len(check_settings(HOST, URL, hosts, origins, strict=True)) == count
     assert check_settings(HOST, URL, hosts, origins, strict=False) == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "driver", "refused"),
+    [
+        ("never", "overlay", False),
+        ("installed", "overlay", True),
+        ("always", "overlay", True),
+        ("always", "bridge", False),
+        ("installed", "bridge", False),
+    ],
+)
+def test_an_engine_that_is_to_join_a_swarm_is_not_told_to_leave_its_containers_running(
+    choice: str, driver: str, refused: bool
+) -> None:
+    assert [finding.severity for finding in check_live_restore(choice, driver)] == ["error"] * refused
