@@ -68,7 +68,7 @@ from ansible.module_utils.erni.release_report import (
     fading,
     rows,
 )
-from ansible.module_utils.erni.release_world import World, observe_world
+from ansible.module_utils.erni.release_world import World, canonical_names, observe_world
 from ansible.module_utils.erni.slots import SLOTS
 
 ARGUMENT_SPEC = {
@@ -108,7 +108,7 @@ def look(client: Any, params: dict[str, Any], canonical: dict[str, str]) -> tupl
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
-    canonical = {service: f"{params['platform']}-{service}" for service in params["services"]}
+    canonical = canonical_names(params["platform"], params["services"])
     try:
         with engine.explained("The releases could not be looked at"):
             observed = observe(engine.connect(predicting=module.check_mode), params, canonical)

@@ -13,7 +13,11 @@ options:
   platform: {description: "Name of the platform, for the host's lock.", type: str, required: true}
   slot: {description: "The slot that is to serve.", type: str, choices: [blue, green], required: true}
   release: {description: "The release in it; empty means the one that nginx names there.", type: str, default: ""}
-  addresses: {description: "For each service the addresses of its instances in each slot.", type: dict, required: true}
+  addresses: {description: "For each service its addresses in each slot.", type: dict, required: true}
+  replicas:
+    description: For each service how many run on each of its hosts; without O(release), what nginx is told counts.
+    type: dict
+    required: true
   upstreams: {description: "For each service its C(port) and the C(path) that answers 200.", type: dict, required: true}
   container: {description: "Name of the proxy's container.", type: str, required: true}
   live_folder: {description: "Folder in which it looks up which slot serves.", type: path, required: true}
@@ -33,7 +37,8 @@ EXAMPLES = r"""
     platform: erni
     slot: green
     release: 0123456789ab
-    addresses: {backend: {blue: [172.30.10.20], green: [172.30.10.30]}}
+    addresses: {backend: {blue: [172.30.10.20, 172.30.10.21], green: [172.30.10.30, 172.30.10.31]}}
+    replicas: {backend: [1, 1]}
     upstreams: {backend: {port: 8000, path: /health}}
     container: erni-nginx
     live_folder: /var/lib/erni/services/nginx/live
@@ -65,13 +70,15 @@ from ansible.module_utils.erni.planning import Plan
 from ansible.module_utils.erni.release_bake import Bake
 from ansible.module_utils.erni.release_proxy import Proxy, Upstream
 from ansible.module_utils.erni.release_switch import Switch, carry_out, plan_switch
-from ansible.module_utils.erni.slots import other
+from ansible.module_utils.erni.replicas import answering
+from ansible.module_utils.erni.slots import other, slots_by_address
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
     "release": {"type": "str", "default": ""},
     "addresses": {"type": "dict", "required": True},
+    "replicas": {"type": "dict", "required": True},
     "upstreams": {"type": "dict", "required": True},
     "container": {"type": "str", "required": True},
     "live_folder": {"type": "path", "required": True},
@@ -83,32 +90,35 @@ ARGUMENT_SPEC = {
 
 
 def switch_of(params: dict[str, Any], client: Any) -> Switch:
-    live = LiveFolder(params["live_folder"])
+    live, slot = LiveFolder(params["live_folder"]), params["slot"]
+    one_each = {service: [1] * len(numbers) for service, numbers in params["replicas"].items()}
+    replicas = params["replicas"] if params["release"] else one_each | live.replicas(slot)
     return Switch(
         client=client,
         live=live,
-        proxy=Proxy(params["container"], params["hostname"], params["paths"]),
+        proxy=Proxy(params["container"], params["hostname"], params["paths"], slots_by_address(params["addresses"])),
         upstreams={name: Upstream(int(at["port"]), at["path"]) for name, at in params["upstreams"].items()},
-        addresses={name: slots[params["slot"]] for name, slots in params["addresses"].items()},
-        slot=params["slot"],
-        release=params["release"] or live.release(params["slot"]),
+        addresses={name: answering(params["addresses"][name][slot], numbers) for name, numbers in replicas.items()},
+        slot=slot,
+        release=params["release"] or live.release(slot),
+        replicas=replicas,
     )
 
 
-def watched(params: dict[str, Any], client: Any) -> list[str]:
+def watched(params: dict[str, Any], switch: Switch) -> list[str]:
     if params["bake_seconds"] <= 0:
         return []
-    slots = {a: slot for by_slot in params["addresses"].values() for slot, each in by_slot.items() for a in each}
-    bake = Bake(client, params["container"], slots, [], params["bake_seconds"], BakeRules(**params["bake"]))
+    proxy, rules = switch.proxy, BakeRules(**params["bake"])
+    bake = Bake(switch.client, proxy.container, proxy.slots, [], params["bake_seconds"], rules)
     return bake.run(other(params["slot"]), params["slot"])
 
 
 def apply(module: AnsibleModule) -> tuple[Plan, list[str]]:
     params = module.params
-    client = engine.connect(predicting=module.check_mode)
-    switch = switch_of(params, client)
-    plan = plan_switch(switch.slot, switch.release, switch.live.slot(), switch.live.release(switch.slot))
-    return plan, [] if module.check_mode else carry_out(switch, plan, lambda: watched(params, client))
+    switch = switch_of(params, engine.connect(predicting=module.check_mode))
+    live, slot = switch.live, switch.slot
+    plan = plan_switch(slot, switch.release, switch.replicas, live.slot(), live.release(slot), live.replicas(slot))
+    return plan, [] if module.check_mode else carry_out(switch, plan, lambda: watched(params, switch))
 
 
 def main() -> None:

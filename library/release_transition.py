@@ -21,7 +21,9 @@ options:
     required: true
   to: {description: "With C(rollback), where to go; empty means the last good release.", type: str, default: ""}
   services:
-    description: Service mappings as container_service takes them, by name; C({slot}) and C({release}) are filled in.
+    description: >-
+      Service mappings as container_service takes them, by name, one for each replica; C({slot}) and C({release}) are
+      filled in.
     type: dict
     required: true
   secrets: {description: "Secret variables of each service's environment, by name.", type: dict, default: {}}
@@ -44,6 +46,7 @@ options:
       live_folder: {description: "Folder in which it looks up which slot serves.", type: path, required: true}
       hostname: {description: "Public name.", type: str, required: true}
       paths: {description: "For each service a path that it answers with 200.", type: dict, required: true}
+      addresses: {description: "For each service its addresses in each slot.", type: dict, required: true}
   hooks:
     description: Commands by moment, C(pre_deploy), C(post_switch), C(post_deploy) or C(on_failure).
     type: dict
@@ -103,6 +106,7 @@ EXAMPLES = r"""
       live_folder: /var/lib/erni/services/nginx/live
       hostname: erni-gruppe.ch
       paths: {backend: /health, frontend: /}
+      addresses: "{{ platform_slot_addresses }}"
 """
 
 RETURN = r"""
@@ -127,6 +131,10 @@ switches:
   description: Whether the way to it leads through the other slot.
   type: bool
   returned: always
+replicas:
+  description: How many the release has of each service on this host.
+  type: dict
+  returned: always
 erni_report:
   description: What serves now, how long each phase took, and what an operator should know besides.
   type: str
@@ -148,6 +156,7 @@ from ansible.module_utils.erni.release_choice import Wish
 from ansible.module_utils.erni.release_moments import Surroundings
 from ansible.module_utils.erni.release_proxy import Proxy, Upstream
 from ansible.module_utils.erni.release_run import Author, Outcome, ReleaseRun, Spread
+from ansible.module_utils.erni.slots import slots_by_address
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
@@ -171,6 +180,7 @@ ARGUMENT_SPEC = {
             "live_folder": {"type": "path", "required": True},
             "hostname": {"type": "str", "required": True},
             "paths": {"type": "dict", "required": True},
+            "addresses": {"type": "dict", "required": True},
         },
     },
     "hooks": {"type": "dict", "default": {}},
@@ -190,6 +200,10 @@ ARGUMENT_SPEC = {
 }
 
 
+def proxy_of(given: dict[str, Any]) -> Proxy:
+    return Proxy(given["container"], given["hostname"], given["paths"], slots_by_address(given["addresses"]))
+
+
 def run_of(params: dict[str, Any], client: Any) -> ReleaseRun:
     proxy = params["proxy"]
     site = Site(
@@ -197,7 +211,7 @@ def run_of(params: dict[str, Any], client: Any) -> ReleaseRun:
         platform=params["platform"],
         root=os.path.join(params["root"], "releases"),
         live=LiveFolder(proxy["live_folder"]) if proxy else LiveElsewhere(params["live_slot"]),
-        proxy=Proxy(proxy["container"], proxy["hostname"], proxy["paths"]) if proxy else None,
+        proxy=proxy_of(proxy) if proxy else None,
         upstreams={name: Upstream(int(at["port"]), at["path"]) for name, at in params["upstreams"].items()},
     )
     return ReleaseRun(
@@ -282,6 +296,7 @@ def main() -> None:
         slot=outcome.slot,
         from_release=outcome.from_release,
         switches=outcome.switches,
+        replicas=outcome.replicas,
         ansible_facts={"erni_release": outcome.release},
         diff=outcome.plan.diff("release"),
     )

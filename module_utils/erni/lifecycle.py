@@ -11,10 +11,38 @@ from . import engine
 from .container_state import ContainerState
 from .errors import PlatformError
 from .planning import Plan
+from .replicas import every_replica, serving_replicas
+from .service_plan import plan_state
+from .slots import names_beside
 
 HEALTH_TIMEOUT = 180
 DEFAULT_STOP_TIMEOUT = 30
 POLL_SECONDS = 0.25
+
+
+def serving_containers(client: Any, platform: str, service: str) -> list[str]:
+    """The containers of the service that serve or should, one for each replica."""
+    return [f"{platform}-{name}" for name in serving_replicas(client.containers(all=True), platform, service)]
+
+
+def plan_lifecycle(client: Any, platform: str, service: str, wanted: str) -> Plan:
+    """For each replica that there is or should be, with what lies beside it, one after the other.
+
+    :param wanted: as :func:`plan_state` takes it.
+    :raises PlatformError: where one is to run and is not there.
+    """
+    networks, plan = engine.network_ids(client), Plan()
+    existing = {entry["Names"][0].removeprefix("/") for entry in client.containers(all=True)}
+    to_run = serving_containers(client, platform, service) if wanted in ("started", "restarted") else []
+    for container in (f"{platform}-{name}" for name in every_replica(service)):
+        names = [container, *(f"{container}{suffix}" for suffix in engine.SUFFIXES), *names_beside(container)]
+        looked_at = {name: engine.observe_container(client, name, networks) for name in names if name in existing}
+        beside = {name: state for name, state in looked_at.items() if state is not None}
+        observed = beside.pop(container, None)
+        if container in to_run:
+            require_existing(container, observed)
+        plan.extend(plan_state(container, observed, wanted, beside))
+    return plan
 
 
 def apply_lifecycle(client: Any, plan: Plan) -> None:

@@ -7,7 +7,10 @@ system, seen by the next request without a reload. The folder is seen in nginx's
     maintenance                 exists: users are turned away
     releases/blue, .../green    -> ../ids/<release>, or ../ids/none
     releases/none               -> ../ids/none, for answers that no slot has given
-    ids/<release>               an empty folder, whose name nginx reads where the link leads
+    ids/<release>               a folder, whose name nginx reads where the link leads
+    ids/<release>/<group>       exists: the release has so many replicas (replicas.py); else one on each host
+
+How many replicas there are belongs to the release and lies in its folder: one link tells nginx both.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from contextlib import suppress
 from .errors import PlatformError
 from .files import ensure_folder, folder_matches, sync_folder
 from .planning import Difference, Plan
+from .replicas import ONE_EACH, Replicas, group_name, read_group, several
 from .slots import SLOTS
 
 NAMELESS = "none"
@@ -48,8 +52,14 @@ class LiveFolder:
         name = self._target(slot)
         return "" if name == NAMELESS else name
 
-    def name_release(self, slot: str, release_id: str) -> None:
-        """Answers from the slot carry the release's name from now on; '' takes it away.
+    def replicas(self, slot: str) -> dict[str, list[int]]:
+        """How many replicas nginx asks in the slot, of services that have more than one on a host."""
+        _require_slot(slot)
+        return dict(sorted(filter(None, map(read_group, self._groups(self._target(slot))))))
+
+    def name_release(self, slot: str, release_id: str, replicas: Replicas = ONE_EACH) -> None:
+        """Answers from the slot carry the release's name from now on; '' takes it away. Of each service so many
+        replicas are asked there.
 
         :raises PlatformError: for what is no release id, which nginx would not show.
         """
@@ -60,6 +70,9 @@ class LiveFolder:
         name = release_id or NAMELESS
         if self._target(slot) != name:
             self._make_folder(self._at("ids", name))
+        if release_id:
+            self._set_groups(name, {group_name(*each) for each in several(replicas).items()})
+        if self._target(slot) != name:
             self._link(slot, name)
         self._prune()
 
@@ -107,16 +120,33 @@ class LiveFolder:
         os.rename(fresh, self._at("releases", link))
         sync_folder(self._at("releases"))
 
+    def _groups(self, name: str) -> set[str]:
+        try:
+            return {entry for entry in os.listdir(self._at("ids", name)) if read_group(entry)}
+        except OSError:  # there is none yet
+            return set()
+
+    def _set_groups(self, name: str, wanted: set[str]) -> None:
+        """What is wrong goes first: in between nginx asks the first replicas, which there always are."""
+        present = self._groups(name)
+        for group in sorted(present - wanted):
+            os.unlink(self._at("ids", name, group))
+        for group in sorted(wanted - present):
+            _touch(self._at("ids", name, group))
+        if present != wanted:
+            sync_folder(self._at("ids", name))
+
     def _prune(self) -> None:
         named = {self._target(link) for link in LINKS}
         for name in set(os.listdir(self._at("ids"))) - named:
-            with suppress(OSError):  # whoever put something into it shall find it again
+            with suppress(OSError):  # whoever put something else into it shall find it again
+                self._set_groups(name, set())
                 os.rmdir(self._at("ids", name))
 
     def _set_flag(self, name: str, wanted: bool) -> None:
         self.complete()
         if wanted:
-            os.close(os.open(self._at(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            _touch(self._at(name))
         else:
             with suppress(FileNotFoundError):
                 os.unlink(self._at(name))
@@ -141,11 +171,18 @@ class LiveElsewhere:
     def release(self, _slot: str) -> str:
         return ""
 
-    def name_release(self, _slot: str, _release_id: str) -> None:
+    def replicas(self, _slot: str) -> dict[str, list[int]]:
+        return {}
+
+    def name_release(self, _slot: str, _release_id: str, _replicas: Replicas = ONE_EACH) -> None:
         """Names are the proxy's host's to keep."""
 
     def in_maintenance(self) -> bool:
         return False
+
+
+def _touch(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
 def _require_slot(slot: str) -> None:

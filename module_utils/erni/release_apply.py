@@ -27,7 +27,8 @@ from .release_candidates import (
 from .release_diary import Diary
 from .release_plan import HEAL, NOTHING, REPLACE, RETURN, ReleasePlan
 from .release_proxy import Proxy, Upstream, prove, reachable, shown
-from .release_world import Instance, Renaming, World, displacements, observe_world, renamings
+from .release_world import Instance, Renaming, World, canonical_names, displacements, observe_world, renamings
+from .replicas import on_one_host, service_of
 from .service_apply import Transition, observe_service
 from .service_spec import ServiceSpec
 from .slots import CANDIDATE_SHARES, DISPLACED_SUFFIX, address_in, in_slot
@@ -129,7 +130,7 @@ class ReleaseTransition:
             if self.plan.mode == REPLACE:
                 self._displace()
             self._candidates_pass()
-            self.site.live.name_release(self.plan.slot, self.release)
+            self.site.live.name_release(self.plan.slot, self.release, on_one_host(self.specs))
         except engine.EngineAwayError:
             raise  # without it nothing can be undone; the journal is left open, and the next run does
         except FAILURES as error:
@@ -157,7 +158,7 @@ class ReleaseTransition:
     def _reachable_from(self, proxy: Proxy) -> None:
         for service, spec in self.specs.items():
             address = address_in(spec, self.plan.slot)
-            reached, why = reachable(self.site.client, proxy, address, self.site.upstreams[service])
+            reached, why = reachable(self.site.client, proxy, address, self.site.upstreams[service_of(service)])
             if not reached:
                 what = f"The candidate of {service} at {address} cannot be reached from {proxy.container}"
                 raise PlatformError(what, why)
@@ -259,7 +260,7 @@ class ReleaseTransition:
         return keep_logs(self.site.client, self.site.folder(self.release), instances, hide)
 
     def _end(self, instances: list[Instance]) -> None:
-        end(self.site, instances, self.rules.drain_seconds, lambda i: self.specs[i.service].stop_timeout)
+        end(self.site, instances, self.rules.drain_seconds, lambda i: self.specs[service_of(i.service)].stop_timeout)
 
     def _occupants(self, slot: str) -> list[Instance]:
         return self._look().occupants(slot)
@@ -271,7 +272,7 @@ class ReleaseTransition:
         return in_slot(self.specs[service], slot, self.release, serving=slot == self.world.live)
 
     def _canonical(self) -> dict[str, str]:
-        return {service: spec.container for service, spec in self.specs.items()}
+        return canonical_names(self.site.platform, self.specs)
 
     def _look(self) -> World:
         return observe_world(self.site.client, self.site.platform, self.specs, self.site.live.slot())
@@ -282,7 +283,8 @@ def end(site: Site, instances: Iterable[Instance], drain_seconds: float, grace: 
 
     :param grace: seconds that a container has for it."""
     running = [instance for instance in instances if instance.running]
-    drain(site.client, [(instance, site.upstreams[instance.service].port) for instance in running], drain_seconds)
+    ports = [(instance, site.upstreams[service_of(instance.service)].port) for instance in running]
+    drain(site.client, ports, drain_seconds)
     for instance in running:
         stop(site.client, instance.name, grace(instance))
 
@@ -300,7 +302,8 @@ def restore_displaced(site: Site, world: World, ran_before: set[str]) -> None:
     for instance in world.displaced():
         site.client.rename(instance.name, instance.name.removesuffix(DISPLACED_SUFFIX))
     now = observe_world(site.client, site.platform, site.upstreams, world.live)
-    site.live.name_release(now.idle, next(iter(sorted(now.releases_in(now.idle))), ""))
+    there = on_one_host(instance.service for instance in now.occupants(now.idle))
+    site.live.name_release(now.idle, next(iter(sorted(now.releases_in(now.idle))), ""), there)
     for name in ran_before & {instance.name for instance in now.instances}:
         site.client.start(name)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import PlatformError
 from .planning import Difference, compare
+from .replicas import service_of
 from .service_arguments import validated
 from .service_spec import ServiceSpec, from_params
 
@@ -20,15 +21,16 @@ FINGERPRINT_LENGTH = 8
 
 @dataclass(frozen=True)
 class ReleaseContent:
-    """``services`` are service mappings without secret values, images pinned; ``secrets`` the values by service and
-    name. The same content has the same ``id``."""
+    """``services`` are mappings without secret values, images pinned, one for each replica; ``secrets`` the values
+    likewise, by name. The same content has the same ``id``."""
 
     services: dict[str, dict[str, Any]]
     secrets: dict[str, dict[str, str]] = field(repr=False)
 
     @property
     def images(self) -> dict[str, str]:
-        return {name: str(service["image"]) for name, service in self.services.items()}
+        """By service: its replicas share one."""
+        return {service: str(mapping["image"]) for service, mapping in _firsts(self.services)}
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:
@@ -60,14 +62,16 @@ def content_of(
 ) -> ReleaseContent:
     """From service mappings as roles give them.
 
-    :param images: pinned references in place of the mappings' own.
+    :param secrets: by service; its replicas have the same.
+    :param images: pinned references in place of the mappings' own, by service.
     :raises PlatformError: for a malformed mapping.
     """
     clean = {
-        name: validated({**service, "image": images.get(name, service["image"]), "secret_environment": {}})
+        name: validated({**service, "image": images.get(service_of(name), service["image"]), "secret_environment": {}})
         for name, service in services.items()
     }
-    values = {name: {key: str(value) for key, value in (secrets.get(name) or {}).items()} for name in services}
+    given = {name: secrets.get(service_of(name)) or {} for name in services}
+    values = {name: {key: str(value) for key, value in each.items()} for name, each in given.items()}
     return ReleaseContent(clean, values)
 
 
@@ -95,8 +99,9 @@ def secrets_as_they_were(
     """
     values: dict[str, dict[str, str]] = {}
     replaced: list[str] = []
-    for service, prints in recorded.items():
-        values[service] = {}
+    for replica, prints in recorded.items():
+        service = service_of(replica)
+        values[replica] = {}
         for name, wanted in prints.items():
             now = current.get(service, {}).get(name)
             if now is None:
@@ -107,7 +112,7 @@ def secrets_as_they_were(
                 )
             known = [now, *accepted.get(service, {}).get(name, [])]
             as_it_was = [value for value in known if fingerprint(name, value) == wanted]
-            values[service][name] = as_it_was[0] if as_it_was else now
+            values[replica][name] = as_it_was[0] if as_it_was else now
             if not as_it_was:
                 replaced.append(name)
     return values, sorted(set(replaced))
@@ -117,24 +122,24 @@ def differences(
     content: ReleaseContent, services: Mapping[str, Any], fingerprints: Mapping[str, Any]
 ) -> list[Difference]:
     """What ``content`` changes against a recorded release, by name; of a secret only that it differs."""
-    desired, observed = _flat(content.services), _flat(services)
-    secret_names = {
-        f"{service} {name}"
-        for values in (content.secrets, fingerprints)
-        for service in values
-        for name in values[service]
-    }
-    desired |= {
-        f"{service} {name}": mark for service, marks in content.fingerprints.items() for name, mark in marks.items()
-    }
-    observed |= {f"{service} {name}": mark for service, marks in fingerprints.items() for name, mark in marks.items()}
-    return compare(desired, observed, secret_names)
+    wanted_marks, recorded_marks = _flat_marks(content.fingerprints), _flat_marks(fingerprints)
+    desired, observed = _flat(content.services) | wanted_marks, _flat(services) | recorded_marks
+    return compare(desired, observed, wanted_marks.keys() | recorded_marks.keys())
+
+
+def _firsts(by_name: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """By service: further replicas are like the first, whose labels tell how many there are."""
+    return ((name, each) for name, each in by_name.items() if name == service_of(name))
+
+
+def _flat_marks(fingerprints: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {f"{service} {name}": mark for service, marks in _firsts(fingerprints) for name, mark in marks.items()}
 
 
 def _flat(services: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """One entry per option, and per variable of the environment: what an operator knows by name."""
     flat: dict[str, Any] = {}
-    for service, options in services.items():
+    for service, options in _firsts(services):
         for option, value in options.items():
             if option == "environment":
                 flat |= {f"{service} {name}": text for name, text in value.items()}

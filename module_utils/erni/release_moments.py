@@ -23,7 +23,7 @@ from .release_apply import Moments, ReleaseTransition, nothing
 from .release_bake import Bake
 from .schema_apply import migrate, schema_version
 from .schema_plan import MigrationSpec, rollback_allowed
-from .slots import SLOTS, address_in, in_slot, other
+from .slots import in_slot, other
 
 UP, ROLLBACK = "up", "rollback"
 
@@ -140,7 +140,7 @@ class Around:
         bake = Bake(
             client=transition.site.client,
             proxy=proxy.container,
-            slots={address_in(spec, slot): slot for spec in transition.specs.values() for slot in SLOTS},
+            slots=proxy.slots,
             containers=[spec.container for spec in transition.specs.values()],
             seconds=self.surroundings.bake_seconds,
             rules=self.surroundings.bake_rules,

@@ -136,6 +136,7 @@ def _merged(plans: Mapping[str, Plan]) -> Plan:
     merged = Plan()
     for plan in plans.values():
         merged.extend(plan)
+    merged.actions = list(dict.fromkeys(merged.actions))  # replicas share volumes
     return merged
 
 

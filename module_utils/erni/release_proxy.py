@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import engine
@@ -27,11 +27,13 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Proxy:
-    """``paths`` maps each service to a path of the public site that it answers."""
+    """``paths`` maps each service to a path of the public site that it answers, ``slots`` each address behind the
+    proxy to its slot."""
 
     container: str
     hostname: str
     paths: dict[str, str]
+    slots: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

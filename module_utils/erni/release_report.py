@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from .release_history import STUCK, endings, open_transition, quarantined, retained, stack
 from .release_record import JournalEntry, Manifest
 from .release_world import World, renamings
+from .replicas import service_of
 from .slots import SLOTS
 
 SERVES, WARM, STOPPED, IMAGE_ONLY, GONE, QUARANTINED = (
@@ -44,6 +45,11 @@ class Observed:
     @property
     def warm(self) -> str:
         return next(iter(sorted(self.world.releases_in(self.world.idle))), "")
+
+    def replicas(self, release: str) -> list[str]:
+        """The names of all that the release has on this host; without a record, one of each service."""
+        recorded = self.manifests[release].services if release in self.manifests else {}
+        return [name for name in recorded if service_of(name) in self.services] or list(self.services)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def _state(release: str, observed: Observed) -> str:
     if release in quarantined(observed.entries):
         return QUARANTINED
     for slot in (world.idle, world.live):
-        whole = [world.at(service, slot) for service in observed.services]
+        whole = [world.at(name, slot) for name in observed.replicas(release)]
         if whole and all(instance and instance.release == release for instance in whole):
             return WARM if all(instance and instance.running for instance in whole) else STOPPED
     manifest = observed.manifests.get(release)
@@ -138,7 +144,7 @@ def _unanswered(observed: Observed) -> list[str]:
         return (
             [f"nginx calls what serves release {observed.active}, which has no container."] if observed.active else []
         )
-    instances = {service: world.at(service, world.live) for service in observed.services}
+    instances = {name: world.at(name, world.live) for name in observed.replicas(observed.active)}
     silent = [service for service, instance in instances.items() if instance is None or not instance.running]
     return [f"Slot {world.live} is the one that is asked, and no {service} runs in it." for service in silent]
 

@@ -13,7 +13,7 @@ from . import engine, release_choice
 from .errors import PlatformError
 from .image_pin import pinned, tag_release
 from .lifecycle import stop_timeout
-from .planning import Plan
+from .planning import Difference, Plan
 from .release_apply import FAILURES, ReleaseTransition, Rules, Site, end
 from .release_choice import Choice, Wish, is_gone_back_from
 from .release_content import differences
@@ -24,7 +24,8 @@ from .release_plan import HEAL, NOTHING, ReleasePlan, plan_release, waits_too_lo
 from .release_record import JournalEntry, Manifest, read_journal, read_manifests, write_manifest
 from .release_recover import recover
 from .release_retention import apply_retention, observe_holdings, plan_retention
-from .release_world import World, observe_world
+from .release_world import World, canonical_names, observe_world
+from .replicas import count, on_one_host, service_of, several
 from .service_apply import observe_service
 from .service_plan import plan_service
 from .service_spec import ServiceSpec
@@ -45,7 +46,8 @@ class Author:
 
 @dataclass
 class Outcome:
-    """What a run did or, in check mode, would do; ``report`` is what an operator reads when it is over."""
+    """What a run did or, in check mode, would do; ``report`` is what an operator reads when it is over, ``replicas``
+    how many the release has of each service on this host."""
 
     release: str
     slot: str
@@ -53,6 +55,7 @@ class Outcome:
     report: list[str] = field(default_factory=list)
     switches: bool = False
     from_release: str = ""
+    replicas: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class ReleaseRun:
             merged.add("recover", choice.id, sentence)
         merged.actions.extend(plan.plan.actions)
         report = [*self._told(transition, world, check=check), *notes, *choice.notes]
-        return Outcome(choice.id, plan.slot, merged, report, plan.switches, transition.diary.template.from_release)
+        former, replicas = transition.diary.template.from_release, count(choice.content.services)
+        return Outcome(choice.id, plan.slot, merged, report, plan.switches, former, replicas)
 
     def retire(self) -> bool:
         """Stop what has waited in the idle slot for long enough; whether there was such a release.
@@ -192,12 +196,20 @@ class ReleaseRun:
 
     def _plan_agreement(self, choice: Choice, world: World, plan: ReleasePlan, entries: list[JournalEntry]) -> None:
         """What else is not as it should be around a release that serves already."""
-        if self.site.proxy is not None and self.site.live.release(world.live) != choice.id:
-            plan.plan.add("name", choice.id, f"nginx is told that slot {world.live} is release {choice.id}")
+        if self.site.proxy is not None:
+            self._plan_name(choice, world.live, plan.plan)
         if waits_too_long(world, entries, self.rules.warm_seconds, time.time()):
             waits = " and ".join(sorted(world.releases_in(world.idle)))
             sentence = f"release {waits}, which has waited in slot {world.idle} for long enough, is stopped"
             plan.plan.add("retire", world.idle, sentence)
+
+    def _plan_name(self, choice: Choice, slot: str, plan: Plan) -> None:
+        told, replicas = self.site.live.replicas(slot), several(on_one_host(choice.content.services))
+        if self.site.live.release(slot) != choice.id:
+            plan.add("name", choice.id, f"nginx is told that slot {slot} is release {choice.id}")
+        elif told != replicas:
+            plan.differences.append(Difference(f"replicas that nginx asks in slot {slot}", told, replicas))
+            plan.add("name", choice.id, f"nginx is told how many replicas release {choice.id} has")
 
     def _slot_plans(
         self, choice: Choice, specs: Mapping[str, ServiceSpec], world: World, slot: str, *, serving: bool
@@ -292,7 +304,7 @@ class ReleaseRun:
         """Where what serves is not what nginx, the records or the journal say, they are set right: it serves."""
         if choice.id not in manifests:
             write_manifest(self.site.root, self._manifest(choice, None))
-        self.site.live.name_release(transition.plan.slot, choice.id)
+        self.site.live.name_release(transition.plan.slot, choice.id, on_one_host(choice.content.services))
         if "retire" in transition.plan.plan.kinds:
             transition.end_idle()
         if stack(entries)[-1:] != [choice.id]:
@@ -318,7 +330,7 @@ class ReleaseRun:
         )
 
     def _canonical(self) -> dict[str, str]:
-        return {service: f"{self.site.platform}-{service}" for service in self.wish.services}
+        return canonical_names(self.site.platform, self.wish.services)
 
     def _look(self) -> World:
         return observe_world(self.site.client, self.site.platform, self.wish.services, self.site.live.slot())
@@ -326,6 +338,6 @@ class ReleaseRun:
 
 def require_services(services: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """:raises PlatformError: for a service whose port and path nobody has told."""
-    unknown = sorted(set(services) - set(known))
+    unknown = sorted(set(map(service_of, services)) - set(known))
     if unknown:
         raise PlatformError(f"Where {', '.join(unknown)} answers is not given", "upstreams does not name it")

@@ -11,11 +11,12 @@ from .live_folder import LiveFolder
 from .planning import Difference, Plan
 from .release_apply import FAILURES
 from .release_proxy import Proxy, Upstream, prove, reachable, shown
+from .replicas import Replicas, several
 
 
 @dataclass(frozen=True)
 class Switch:
-    """``addresses`` are those of every instance in ``slot``, by service; ``upstreams`` where they answer there."""
+    """``addresses`` are those of every replica in ``slot``, by service; ``upstreams`` where they answer there."""
 
     client: Any
     live: LiveFolder
@@ -24,15 +25,20 @@ class Switch:
     addresses: Mapping[str, list[str]]
     slot: str
     release: str
+    replicas: Replicas
 
 
-def plan_switch(slot: str, release: str, live: str, named: str) -> Plan:
+def plan_switch(slot: str, release: str, replicas: Replicas, live: str, named: str, told: Replicas) -> Plan:
     """:param live: the slot that serves.
-    :param named: the release that nginx names in ``slot``."""
+    :param named: the release that nginx names in ``slot``.
+    :param told: the replicas that it asks there, of services that have more than one on a host."""
     plan = Plan()
     if release and named != release:
         plan.differences.append(Difference(f"release in slot {slot}", named or None, release))
         plan.add("name", slot, f"nginx is told that slot {slot} is release {release}")
+    elif told != several(replicas):
+        plan.differences.append(Difference(f"replicas that nginx asks in slot {slot}", told, several(replicas)))
+        plan.add("name", slot, f"nginx is told how many replicas release {release} has")
     if live != slot:
         plan.differences.append(Difference("slot that serves", live, slot))
         plan.add("switch", slot, f"requests go to release {release or named} in slot {slot}")
@@ -48,7 +54,7 @@ def carry_out(switch: Switch, plan: Plan, bake: Callable[[], list[str]]) -> list
     former = switch.live.release(before)
     _reach_all(switch)
     try:
-        switch.live.name_release(switch.slot, switch.release)
+        switch.live.name_release(switch.slot, switch.release, switch.replicas)
         switch.live.switch(switch.slot)
         _prove(switch, switch.slot, switch.release)
         return bake() if before != switch.slot else []

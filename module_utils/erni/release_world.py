@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .replicas import every_replica, service_of
 from .slots import DISPLACED_SUFFIX, RELEASE_LABEL, SLOT_LABEL, SLOTS, displaced_name, idle_name, names_beside, other
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A container of a release. ``displaced`` has made room for a candidate and waits for how that ends."""
+    """A container of a release. ``service`` is the replica's name; ``displaced`` has made room for a candidate and
+    waits for how that ends."""
 
     name: str
     service: str
@@ -56,9 +58,15 @@ class Renaming:
     wanted: str
 
 
+def canonical_names(platform: str, services: Iterable[str]) -> dict[str, str]:
+    """The canonical container name of every replica that there can be: a slot may hold more of them than the other."""
+    replicas = [name for service in dict.fromkeys(map(service_of, services)) for name in every_replica(service)]
+    return {name: f"{platform}-{name}" for name in replicas}
+
+
 def observe_world(client: Any, platform: str, services: Iterable[str], live: str) -> World:
     """From ``GET /containers/json`` (Docker Engine API 1.41), stopped ones included."""
-    return World(live, instances(client.containers(all=True), {s: f"{platform}-{s}" for s in services}))
+    return World(live, instances(client.containers(all=True), canonical_names(platform, services)))
 
 
 def instances(listed: Iterable[Mapping[str, Any]], canonical: Mapping[str, str]) -> tuple[Instance, ...]:

@@ -91,6 +91,15 @@ def check_live_restore(choice: str, network_driver: str) -> list[Finding]:
     ]
 
 
+def check_replicas(service: str, number: int, fits: int, hosts: int) -> list[Finding]:
+    """:param fits: the largest number that has room on one of so many ``hosts``."""
+    if 1 <= number <= fits:
+        return []
+    why = f"of the addresses in a slot there are {fits} for each host of the group {service}, which has {hosts}"
+    remedy = f"Set it to a number from 1 to {fits}." if fits else f"Take hosts out of the group {service}."
+    return [Finding(f"{service}_replicas is {number}", why, remedy)]
+
+
 def _origin(origin: str, *, strict: bool) -> list[Finding]:
     """An origin is scheme, host and port, nothing else (RFC 6454, section 6.1)."""
     if origin == "*":

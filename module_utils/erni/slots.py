@@ -7,6 +7,7 @@ in the other slot has the slot behind its name.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from .service_spec import LABEL_PREFIX, ServiceSpec
@@ -52,6 +53,11 @@ def in_slot(spec: ServiceSpec, slot: str, release: str, *, serving: bool) -> Ser
         ),
         labels=spec.labels | {SLOT_LABEL: slot, RELEASE_LABEL: release},
     )
+
+
+def slots_by_address(addresses: Mapping[str, Mapping[str, Iterable[str]]]) -> dict[str, str]:
+    """:param addresses: by service and slot."""
+    return {a: slot for by_slot in addresses.values() for slot, each in by_slot.items() for a in each}
 
 
 def address_in(spec: ServiceSpec, slot: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import engine
 from .lifecycle import health_command
+from .replicas import service_of, serving_replicas
 from .service_spec import LABEL_PREFIX
 
 SAMPLE_SECONDS = 0.4
@@ -60,9 +61,11 @@ class Question:
 
 
 def observe_status(client: Any, platform: str, services: list[str], question: Question) -> list[ServiceStatus]:
-    """All services side by side: a CPU figure takes two looks some time apart."""
-    with ThreadPoolExecutor(max(len(services), 1)) as pool:
-        return list(pool.map(lambda service: _observe(client, f"{platform}-{service}", service, question), services))
+    """All replicas of the services side by side: a CPU figure takes two looks some time apart."""
+    listed = client.containers(all=True)
+    replicas = [name for service in services for name in serving_replicas(listed, platform, service)]
+    with ThreadPoolExecutor(max(len(replicas), 1)) as pool:
+        return list(pool.map(lambda name: _observe(client, f"{platform}-{name}", name, question), replicas))
 
 
 def _observe(client: Any, container: str, service: str, question: Question) -> ServiceStatus:
@@ -80,7 +83,7 @@ def _observe(client: Any, container: str, service: str, question: Question) -> S
         health=_health(client, container, inspected),
         uptime=uptime(inspected["State"]["StartedAt"], time.time()) if running else 0,
         restarts=inspected["RestartCount"],
-        version=_version(client, container, question.version_commands.get(service, [])) if running else "",
+        version=_version(client, container, question.version_commands.get(service_of(service), [])) if running else "",
         image=inspected["Config"]["Image"],
         release=release,
         **(_usage(client, container) if running and question.usage else {}),

@@ -23,7 +23,14 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 from ansible.module_utils.erni import certificate, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts
-from ansible.module_utils.erni.settings_preflight import FILL_IN, check_live_restore, check_settings, unfilled
+from ansible.module_utils.erni.replicas import fitting
+from ansible.module_utils.erni.settings_preflight import (
+    FILL_IN,
+    check_live_restore,
+    check_replicas,
+    check_settings,
+    unfilled,
+)
 
 OWN_PREFIXES = (
     "platform_",
@@ -110,7 +117,8 @@ class ActionModule(ActionBase):
         for role in arguments["roles"]:
             findings += self._check_role(role)
         if not findings:
-            findings += self._check_images() + self._check_settings() + self._check_certificate()
+            findings += self._check_images() + self._check_settings()
+            findings += self._check_replicas() + self._check_certificate()
         return findings
 
     def _as_roles_see(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +198,14 @@ class ActionModule(ActionBase):
             cors_origins=self._value("backend_cors_origins"),
             strict=self._value("platform_environment") == "production",
         ) + check_live_restore(self._value("docker_engine_live_restore"), self._value("platform_network_driver"))
+
+    def _check_replicas(self) -> list[Finding]:
+        found = []
+        for service in [name for name in APPLICATION if name in self._value("group_names")]:
+            hosts = len(self._value("groups")[service])
+            fits = fitting(self._value("platform_slot_addresses")[service], hosts)
+            found += check_replicas(service, int(self._value(f"{service}_replicas")), fits, hosts)
+        return found
 
     def _malformed(self, role: str, message: str) -> Finding:
         return Finding(

@@ -1,4 +1,4 @@
-"""Filters of the platform: fixed addresses, ids and slots of releases, and quoting for URLs."""
+"""Filters of the platform: fixed addresses, replicas, ids and slots of releases, and quoting for URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ansible.errors import AnsibleFilterError
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
 from ansible.module_utils.erni.certificate import alternative_name
+from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.release_content import combined_id
+from ansible.module_utils.erni.replicas import host_addresses, replicated, server_groups
 from ansible.module_utils.erni.slots import other
 
 
@@ -45,6 +47,14 @@ def url_quote(text: str) -> str:
     return quote(str(text), safe="")
 
 
+def replicas(service: dict[str, Any], number: int, addresses: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """A service mapping for each replica, by its name; ``addresses`` are those of the host (erni_host_addresses)."""
+    try:
+        return replicated(service, int(number), addresses)
+    except PlatformError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -55,4 +65,7 @@ class FilterModule:
             "erni_url_quote": url_quote,
             "erni_combined_release": combined_id,
             "erni_other_slot": other,
+            "erni_host_addresses": host_addresses,
+            "erni_replicas": replicas,
+            "erni_server_groups": server_groups,
         }

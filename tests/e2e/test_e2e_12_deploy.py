@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import e2e_releases
 import e2e_web
 import pytest
-from e2e_platform import HTTPS_PORT, Platform
+from e2e_platform import HTTPS_PORT, NAME, Platform
 from e2e_releases import Releases
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
@@ -97,6 +98,39 @@ def test_rollbacks_in_a_row_go_back_further_and_make_up_does_not_undo_them(
     assert running.release() == releases.inventorys
     running.make("rollback", to=better).succeeded()
     assert running.release() == better
+
+
+def backend_address(platform: Platform, name: str) -> str:
+    networks = platform.container(name).attrs["NetworkSettings"]["Networks"]
+    return f"{networks[f'{NAME}-edge']['IPAddress']}:8000"
+
+
+def backends_asked(platform: Platform, seconds: float) -> set[str]:
+    """Whom nginx asks from now on, in vain or not."""
+    begin = time.time()
+    time.sleep(seconds)
+    lines = platform.container("nginx").logs(stderr=False, since=begin).decode().splitlines()
+    asked = [address for line in lines for address in json.loads(line)["upstream"].split(", ")]
+    return {address for address in asked if address.endswith(":8000")}
+
+
+def test_two_replicas_share_the_requests_and_a_rollback_to_one_loses_none(running: Platform) -> None:
+    running.make("deploy").succeeded()
+    before, two = running.release(), {"backend_replicas": 2}
+    mixture = {"health": 0.5, "post": 0.5}  # what is begun before a look at whom nginx asks has ended by then
+    with load(30, mixture=mixture, idle_connections=0) as traffic:
+        running.make("deploy", args=two).succeeded()
+        assert backends_asked(running, 2) == {backend_address(running, n) for n in ("backend", "backend-2")}
+        again = running.up(args=two)
+        assert again.changes == [], again.output
+        assert f"{NAME}-backend-2 " in running.make("status").succeeded().output
+        running.make("rollback").succeeded()
+        assert backends_asked(running, 2) == {backend_address(running, "backend")}
+        report = traffic.stop()
+
+    assert_nothing_lost(running, report)
+    assert running.release() == before
+    assert {"backend-2-blue", "backend-2-green"} & set(running.identities()), "ready to be gone back to"
 
 
 def test_what_waits_is_stopped_when_its_time_is_over_and_can_still_be_gone_back_to(

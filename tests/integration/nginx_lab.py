@@ -11,8 +11,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -75,8 +75,7 @@ class NginxLab:
 
     def ask_slot(self, service: str, slot: str) -> dict[str, Any]:
         """What the slot's server tells when it is asked behind nginx's back."""
-        address = self.address(NUMBERS[service, slot])
-        return _exchange(http.client.HTTPConnection(address, PORTS[service], timeout=5), "GET", "/", {}).told()
+        return self._ask_address(service, NUMBERS[service, slot])
 
     def ask_from(self, place: tuple[str, str], path: str) -> int:
         """The status that a client in the slot's container gets."""
@@ -113,12 +112,27 @@ class NginxLab:
     def processes(self) -> list[str]:
         return sorted(process[1] for process in self.nginx.top()["Processes"])
 
+    def asked(self, path: str, times: int) -> set[str]:
+        """The addresses that as many requests have been sent to, those asked in vain included."""
+        marks = [f"proof-{secrets.token_hex(8)}" for _ in range(times)]
+        for mark in marks:
+            assert self.ask(path, X_Correlation_ID=mark).status == 200
+        return {address for mark in marks for address in self.log_entry(mark)["upstream"].split(", ")}
+
+    @contextmanager
+    def second_replica(self, service: str, slot: str) -> Iterator[str]:
+        """Where it answers."""
+        with ExitStack() as leftovers:
+            number = NUMBERS[service, slot] + 1
+            self._start_server(service, slot, number, leftovers)
+            yield f"{self.address(number)}:{PORTS[service]}"
+
     def all_run(self) -> None:
         for place, container in self.slots.items():
             container.reload()
             if container.status != "running":
                 container.start()
-                self._wait_for(place)
+                self._wait_for(place, NUMBERS[place])
 
     def _make_network(self) -> tuple[Any, ipaddress.IPv4Network]:
         """A subnet that nobody uses is found by asking for some."""
@@ -134,7 +148,7 @@ class NginxLab:
             return network, ipaddress.ip_network(subnet)  # type: ignore[return-value]
         raise refusal
 
-    def _run(self, service: str, number: int, command: list[str], **options: Any) -> Container:
+    def _run(self, service: str, number: int, command: list[str], leftovers: ExitStack, **options: Any) -> Container:
         endpoint = self._engine.api.create_endpoint_config(ipv4_address=self.address(number))
         container = self._engine.containers.create(
             self._image_of(service),
@@ -146,19 +160,26 @@ class NginxLab:
             **HARDENED,
             **options,
         )
-        self._leftovers.callback(container.remove, force=True, v=True)
+        leftovers.callback(container.remove, force=True, v=True)
         container.start()
         return container
 
     def _start_slot(self, service: str, slot: str) -> Container:
+        return self._start_server(service, slot, NUMBERS[service, slot], self._leftovers)
+
+    def _start_server(self, service: str, slot: str, number: int, leftovers: ExitStack) -> Container:
         volume = {str(Path(__file__).parent / "slot_server.py"): {"bind": "/slot_server.py", "mode": "ro"}}
         command = ["python3", "/slot_server.py", slot, service, str(PORTS[service])]
-        container = self._run("python", NUMBERS[service, slot], command, volumes=volume, user="65534:65534")
-        self._wait_for((service, slot))
+        container = self._run("python", number, command, leftovers, volumes=volume, user="65534:65534")
+        self._wait_for((service, slot), number)
         return container
 
-    def _wait_for(self, place: tuple[str, str]) -> None:
-        eventually(f"{place} answers", lambda: self.ask_slot(*place)["slot"] == place[1])
+    def _wait_for(self, place: tuple[str, str], number: int) -> None:
+        eventually(f"{place} answers", lambda: self._ask_address(place[0], number)["slot"] == place[1])
+
+    def _ask_address(self, service: str, number: int) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(self.address(number), PORTS[service], timeout=5)
+        return _exchange(connection, "GET", "/", {}).told()
 
     def _start_nginx(self) -> Container:
         folder, acme = self._folder / "nginx", self._folder / "acme"
@@ -173,6 +194,7 @@ class NginxLab:
             "nginx",
             10,
             ["nginx", "-c", "/etc/erni/nginx.conf", "-g", "daemon off;"],
+            self._leftovers,
             user="101:101",
             tmpfs={"/tmp": "mode=1777", "/var/cache/nginx": "uid=101,gid=101", "/run": "uid=101,gid=101"},
             volumes={

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
-from nginx_lab import REFERENCE, NginxLab, eventually, run_in
+from nginx_lab import NUMBERS, PORTS, REFERENCE, NginxLab, eventually, run_in
 
 FORMER, NEW, NEWER = "0123456789ab", "ba9876543210", "cafecafecafe"
 ANSWERED_BY = {"blue": ("blue", FORMER), "green": ("green", NEW)}
@@ -143,6 +143,32 @@ def test_an_error_of_the_application_comes_through_as_it_is(lab: NginxLab, path:
     answer = lab.ask(f"/api{path}")
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
     assert (answer.told()["path"], answer.answered_by) == (path, ANSWERED_BY["blue"])
+
+
+@pytest.mark.parametrize(("service", "path"), [("backend", "/api/agents"), ("frontend", "/")])
+def test_replicas_share_the_requests_and_no_address_at_which_nobody_is_asked(
+    lab: NginxLab, service: str, path: str
+) -> None:
+    processes = lab.processes()
+    first = {slot: f"{lab.address(NUMBERS[service, slot])}:{PORTS[service]}" for slot in ("blue", "green")}
+    with lab.second_replica(service, "blue") as second:
+        assert lab.asked(path, 6) == {first["blue"]}, "until nginx is told"
+        lab.live.name_release("blue", FORMER, {service: [2]})
+        assert lab.asked(path, 20) == {first["blue"], second}
+        assert lab.ask(path).answered_by == ANSWERED_BY["blue"]
+        lab.live.switch("green")
+        assert lab.asked(path, 6) == {first["green"]}, "its release has one"
+        lab.live.switch("blue")
+        assert lab.asked(path, 20) == {first["blue"], second}
+    lab.live.name_release("blue", NEWER)
+    assert lab.asked(path, 6) == {first["blue"]}
+    assert lab.processes() == processes
+
+
+def test_the_other_slot_stands_in_for_replicas_that_are_all_dead(lab: NginxLab) -> None:
+    lab.live.name_release("blue", FORMER, {"backend": [2]})  # and the second one does not run
+    lab.slots["backend", "blue"].kill()
+    assert lab.ask("/api/agents").answered_by == ANSWERED_BY["green"]
 
 
 def test_a_page_of_the_former_release_still_finds_its_files(lab: NginxLab) -> None:

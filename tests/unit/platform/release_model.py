@@ -24,10 +24,12 @@ from ansible.module_utils.erni.release_moments import NO_SURROUNDINGS, Surroundi
 from ansible.module_utils.erni.release_proxy import Proxy, Upstream
 from ansible.module_utils.erni.release_record import read_journal
 from ansible.module_utils.erni.release_run import DEPLOY, Author, Outcome, ReleaseRun
+from ansible.module_utils.erni.replicas import MOST, ONE_EACH, Replicas, replica, replicated, several
 from ansible.module_utils.erni.service_spec import ServiceSpec
 
 SERVICES = ("backend", "frontend")
 CANONICAL = {name: f"erni-{name}" for name in SERVICES}
+SLOT_OF = {"10.0.0.0": "blue", "10.0.1.0": "green", "10.0.0.1": "blue", "10.0.1.1": "green"}
 PASSWORD = "correct horse battery staple"
 
 
@@ -35,9 +37,9 @@ class Killed(BaseException):
     """Like SIGKILL: no handler of the code under test sees it."""
 
 
-def wish(level: str, password: str = PASSWORD, reason: str = "") -> Wish:
+def wish(level: str, password: str = PASSWORD, reason: str = "", backends: int = 1) -> Wish:
     """What a run is given; another level is another release, another password the same one with a secret replaced."""
-    services = {
+    services: dict[str, Any] = {
         name: {
             "name": name,
             "image": f"erni/{name}:0123456789ab",
@@ -48,6 +50,8 @@ def wish(level: str, password: str = PASSWORD, reason: str = "") -> Wish:
         }
         for n, name in enumerate(SERVICES)
     }
+    addresses = [{"blue": f"10.0.2.{n}", "green": f"10.0.3.{n}"} for n in range(MOST)]
+    services |= replicated(services["backend"], backends, addresses) if backends > 1 else {}
     return Wish(services, {"backend": {"DB_PASSWORD": password}}, {}, reason=reason)
 
 
@@ -84,15 +88,22 @@ class Engine:
             raise real_engine.EngineAwayError("it has ended")
 
     def check_that_something_serves(self) -> None:
-        """From the first time on that a release has, one serves: all its containers have passed their gates and run."""
+        """From the first time on that a release has, one serves: all its containers that nginx asks have passed their
+        gates and run."""
         slot = self.live.slot()
         self.asked.add(slot)
         ready = [c["Labels"] for c in self.by_name.values() if c["State"] == "running" and c["passed"]]
         serving = [labels for labels in ready if labels["ch.erni.slot"] == slot]
-        serves = {labels["ch.erni.service"] for labels in serving} == set(SERVICES)
+        serves = self.asked_in(slot) <= {labels["ch.erni.service"] for labels in serving}
         assert serves or not self.has_served, f"not all of a release serves in {slot}"
         assert len({labels["ch.erni.release"] for labels in serving}) <= 1, "two generations serve"
-        self.has_served = serves
+        whole = all(c["passed"] for c in self.by_name.values() if c["Labels"].get("ch.erni.slot") == slot)
+        self.has_served = self.has_served or (serves and whole)
+
+    def asked_in(self, slot: str) -> set[str]:
+        """The replicas that nginx asks there."""
+        numbers = {service: [1] for service in SERVICES} | self.live.replicas(slot)
+        return {replica(service, n) for service, (number,) in numbers.items() for n in range(1, number + 1)}
 
     # What the platform asks of the docker SDK's client.
 
@@ -261,9 +272,9 @@ def model_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
     named = live.name_release
 
-    def name_release(slot: str, release: str) -> None:
-        if live.release(slot) != release:
-            named(slot, release)
+    def name_release(slot: str, release: str, replicas: Replicas = ONE_EACH) -> None:
+        if (live.release(slot), live.replicas(slot)) != (release, several(replicas)):
+            named(slot, release, replicas)
             engine.operation()
 
     def prove(_: Any, __: Any, slot: str, release: str, ___: Any) -> None:
@@ -290,5 +301,6 @@ def model_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(live, "switch", counted(live.switch))
     monkeypatch.setattr(live, "name_release", name_release)
     upstreams = {name: Upstream(80, "/") for name in SERVICES}
-    site = Site(engine, "erni", str(folder / "releases"), live, Proxy("erni-nginx", "localhost", {}), upstreams)
+    proxy = Proxy("erni-nginx", "localhost", {}, SLOT_OF)
+    site = Site(engine, "erni", str(folder / "releases"), live, proxy, upstreams)
     return Host(site, engine)

@@ -74,5 +74,17 @@ def test_a_release_on_several_hosts_has_one_id_and_on_one_host_its_own() -> None
     assert len(FILTERS["erni_combined_release"](["a", "b"])) == 12
 
 
+def test_a_number_of_replicas_that_has_no_room_is_refused_in_a_sentence() -> None:
+    blocks = {
+        slot: FILTERS["erni_addresses"]("10.0.0.0/24", first, 10) for slot, first in (("blue", 20), ("green", 30))
+    }
+    addresses = FILTERS["erni_host_addresses"](blocks, 1, 4)
+    assert addresses == [{"blue": "10.0.0.21", "green": "10.0.0.31"}, {"blue": "10.0.0.25", "green": "10.0.0.35"}]
+    service = {"name": "backend", "networks": []}
+    assert list(FILTERS["erni_replicas"](service, "2", addresses)) == ["backend", "backend-2"]  # as -e gives it
+    with pytest.raises(AnsibleFilterError, match="Set backend_replicas to a number from 1 to 2"):
+        FILTERS["erni_replicas"](service, 3, addresses)
+
+
 def test_the_slot_that_does_not_serve_is_the_other_one() -> None:
     assert FILTERS["erni_other_slot"]("blue") == "green"

@@ -10,7 +10,15 @@ import pytest
 from ansible.module_utils.erni import engine, lifecycle
 from ansible.module_utils.erni.container_state import ContainerState
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.lifecycle import apply_lifecycle, read_log, require_existing, run_client, wait_healthy
+from ansible.module_utils.erni.lifecycle import (
+    apply_lifecycle,
+    plan_lifecycle,
+    read_log,
+    require_existing,
+    run_client,
+    serving_containers,
+    wait_healthy,
+)
 from ansible.module_utils.erni.planning import Plan
 from ansible.module_utils.erni.service_plan import plan_state
 
@@ -184,6 +192,63 @@ def test_each_verb_does_what_is_missing_and_waits_for_what_then_has_to_serve(
     client = Engine(**({} if observed is None else {"web": observed.running}))
     apply_lifecycle(client, plan_state("erni-web", observed, wanted))
     assert client.told == told
+
+
+class Listing(Engine):
+    """An engine that also lists its containers, each of which says that there are so many replicas."""
+
+    def __init__(self, *, replicas: int, **up: bool) -> None:
+        super().__init__(**up)
+        self.labels = {"ch.erni.replicas": str(replicas)}
+
+    def networks(self) -> list[dict[str, Any]]:
+        return []
+
+    def containers(self, **_: bool) -> list[dict[str, Any]]:
+        return [{"Names": [f"/{name}"], "Labels": self.labels} for name in self.running]
+
+
+def observe_by_name(client: Engine, name: str, _: Any) -> ContainerState | None:
+    return state(running=client.running[name]) if name in client.running else None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "told"),
+    [
+        ("started", {"web": False, "web-2": False}, ["start erni-web", "start erni-web-2"]),
+        ("started", {"web": True, "web-2": False, "web-2-green": False}, ["start erni-web-2"]),
+        ("restarted", {"web": True, "web-2": True}, ["restart erni-web 120", "restart erni-web-2 120"]),
+        (
+            "stopped",
+            {"web": True, "web-2": True, "web-3-green": True, "web-4": False},
+            ["stop erni-web 120", "stop erni-web-2 120", "stop erni-web-3-green 120"],
+        ),
+        (
+            "absent",
+            {"web": False, "web-2-green-displaced": False, "web-10": False, "webcam-2": True},
+            ["remove erni-web", "remove erni-web-2-green-displaced", "remove erni-web-10"],
+        ),
+    ],
+)
+def test_a_verb_is_for_all_replicas_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, there: dict[str, bool], told: list[str]
+) -> None:
+    monkeypatch.setattr(engine, "observe_container", observe_by_name)
+    client = Listing(replicas=2, **there)
+    apply_lifecycle(client, plan_lifecycle(client, "erni", "web", wanted))
+    assert [sentence for sentence in client.told if sentence != "redis-cli ping"] == told
+
+
+@pytest.mark.parametrize("wanted", ["started", "restarted"])
+def test_a_replica_that_is_missing_is_told_before_the_others_are_touched(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setattr(engine, "observe_container", observe_by_name)
+    client = Listing(replicas=2, web=False)
+    with pytest.raises(PlatformError, match="The container erni-web-2 does not exist"):
+        plan_lifecycle(client, "erni", "web", wanted)
+    assert serving_containers(client, "erni", "web") == ["erni-web", "erni-web-2"]
+    assert client.told == []
 
 
 @pytest.mark.parametrize(("given", "used"), [(300, 300), (None, 30)])

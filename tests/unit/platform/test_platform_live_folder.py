@@ -135,6 +135,45 @@ def test_a_release_that_is_named_already_is_not_named_again(live: LiveFolder) ->
     assert os.lstat(link).st_ino == before
 
 
+REPLICAS = {"backend": [2], "frontend": [1]}
+
+
+def test_how_many_replicas_there_are_comes_and_goes_with_the_release(live: LiveFolder) -> None:
+    live.name_release("blue", FIRST, REPLICAS)
+    live.name_release("green", SECOND)
+    assert (live.replicas("blue"), live.replicas("green")) == ({"backend": [2]}, {})
+    assert os.path.isfile(os.path.join(live.path, "releases", "blue", "backend_2")), "where nginx looks for it"
+    live.name_release("blue", THIRD)
+    assert live.replicas("blue") == {}
+    assert f"ids/{FIRST}" not in tree(live)
+
+
+@pytest.mark.parametrize("after", [{}, {"backend": [3]}, {"frontend": [2, 1]}])
+def test_another_number_of_replicas_is_put_right_and_in_between_the_first_ones_are_asked(
+    live: LiveFolder, monkeypatch: pytest.MonkeyPatch, after: dict[str, list[int]]
+) -> None:
+    live.name_release("blue", FIRST, REPLICAS)
+    between, unlink = [], os.unlink
+
+    def watched(path: str) -> None:
+        unlink(path)
+        between.append(live.replicas("blue"))
+
+    monkeypatch.setattr(os, "unlink", watched)
+    live.name_release("blue", FIRST, after)
+    assert between == [{}]
+    assert live.replicas("blue") == after
+
+
+def test_whatever_else_lies_beside_a_release_is_no_number_of_replicas_and_stays(live: LiveFolder) -> None:
+    live.name_release("blue", FIRST)
+    mine = Path(live.path, "ids", FIRST, "backend_2.mine")
+    mine.touch()
+    assert live.replicas("blue") == {}
+    live.name_release("blue", SECOND, REPLICAS)
+    assert mine.exists()
+
+
 @pytest.mark.parametrize("name", ["none", "../../tls", "0123456789AB", "0123456789", f"{FIRST}\n"])
 def test_what_is_no_release_id_never_becomes_a_path(live: LiveFolder, name: str) -> None:
     with pytest.raises(PlatformError, match="names no release"):
@@ -159,27 +198,29 @@ def test_maintenance_is_one_file_that_a_switch_leaves_alone(live: LiveFolder) ->
     assert (live.in_maintenance(), live.slot()) == (False, "green")
 
 
-@pytest.mark.parametrize("moment", ["symlink", "rename", "rmdir"])
+@pytest.mark.parametrize("moment", ["open", "symlink", "rename", "rmdir"])
 def test_a_run_that_is_killed_while_it_names_a_release_leaves_the_old_name_or_the_new_one(
     live: LiveFolder, moment: str
 ) -> None:
-    live.name_release("blue", FIRST)
+    live.name_release("blue", FIRST, {"backend": [3]})
     program = textwrap.dedent(
         f"""
         import os, signal, sys
         sys.path.insert(0, {str(ROOT / "module_utils")!r})
         from erni.live_folder import LiveFolder
         setattr(os, {moment!r}, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
-        LiveFolder({live.path!r}).name_release("blue", {SECOND!r})
+        LiveFolder({live.path!r}).name_release("blue", {SECOND!r}, {REPLICAS!r})
         """
     )
     run = subprocess.run([sys.executable, "-c", program], check=False)
     assert run.returncode == -signal.SIGKILL
-    assert live.release("blue") == (SECOND if moment == "rmdir" else FIRST)
+    there = (live.release("blue"), live.replicas("blue"))
+    assert there == ((SECOND, {"backend": [2]}) if moment == "rmdir" else (FIRST, {"backend": [3]}))
     assert live.missing() == []
 
-    live.name_release("blue", SECOND)
-    assert tree(live) == EMPTY | {f"ids/{SECOND}": "755", "releases/blue": f"../ids/{SECOND}"}
+    live.name_release("blue", SECOND, REPLICAS)
+    named = {f"ids/{SECOND}": "755", f"ids/{SECOND}/backend_2": "644", "releases/blue": f"../ids/{SECOND}"}
+    assert tree(live) == EMPTY | named
 
 
 def test_a_reader_never_finds_a_slot_without_a_name(live: LiveFolder, monkeypatch: pytest.MonkeyPatch) -> None:

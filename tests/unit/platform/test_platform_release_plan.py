@@ -101,6 +101,13 @@ def test_a_plan_tells_what_is_cleared_what_starts_and_what_switches_in_that_orde
     assert plan.sentences[1] == f"release {NEW} starts in slot green, beside {OLD}, which serves"
 
 
+def test_a_volume_that_replicas_share_is_told_once() -> None:
+    shared = Plan()
+    shared.add("create_volume", "erni-backend-logs", "volume erni-backend-logs is created")
+    plan = plan_release("a", World("blue"), {"backend": shared, "backend-2": shared}, {}, [])
+    assert plan.plan.kinds == ["create_volume", "serve"]
+
+
 def test_where_containers_differ_from_their_release_the_plan_names_what_differs() -> None:
     live = plans(backend="replace")
     live["backend"].differences = [Difference("read_only", False, True)]

@@ -84,6 +84,28 @@ def test_the_way_back_is_told_by_what_there_is_of_a_release(blue: tuple[Instance
     assert states(observed(world=World("green", (*blue, *pair("green", B, live=True)))))[A] == state
 
 
+REPLICATED = manifest(B, services={"backend": {}, "backend-2": {}, "frontend": {}})
+
+
+@pytest.mark.parametrize(
+    ("second", "sentences"),
+    [
+        ([Instance("erni-backend-2", "backend-2", "green", B, running=True)], []),
+        ([], ["Slot green is the one that is asked, and no backend-2 runs in it."]),
+    ],
+)
+def test_a_replica_that_is_missing_where_it_should_serve_is_told(second: list[Instance], sentences: list[str]) -> None:
+    seen = observed(world=World("green", (*pair("blue", A), *pair("green", B, live=True), *second)))
+    assert disagreements(replace(seen, manifests=seen.manifests | {B: REPLICATED}), CANONICAL) == sentences
+
+
+@pytest.mark.parametrize(("second", "state"), [(True, "warm"), (False, "stopped"), (None, "image only")])
+def test_the_way_back_to_a_release_is_one_to_all_its_replicas(second: bool | None, state: str) -> None:
+    there = [Instance("erni-backend-2-green", "backend-2", "green", B, second)] if second is not None else []
+    seen = observed(world=World("blue", (*pair("blue", A, live=True), *pair("green", B), *there)))
+    assert states(replace(seen, manifests=seen.manifests | {B: REPLICATED}))[B] == state
+
+
 @pytest.mark.parametrize("reference", [f"erni/backend:{A}", f"erni/frontend:{A}"])
 def test_a_release_without_one_of_its_images_is_gone(reference: str) -> None:
     seen = observed(world=World("green", pair("green", B, live=True)))

@@ -155,13 +155,20 @@ def test_json_names_the_host_and_carries_every_figure() -> None:
 
 
 class Engine:
-    """Two containers: one that runs, one that has stopped. ``health`` is what the engine says of them."""
+    """Two services, one that runs and one that has stopped; further containers are only listed. ``health`` is what the
+    engine says of the two."""
 
-    def __init__(self, health: str = "") -> None:
+    def __init__(self, *replicas: str, said: str = "1", health: str = "") -> None:
         self.health = {"Health": {"Status": health}} if health else {}
+        self.listed = [
+            {"Names": [f"/erni-{name}"], "Labels": {"ch.erni.replicas": said}} for name in ("web", "old", *replicas)
+        ]
+
+    def containers(self, **_: bool) -> list[dict[str, Any]]:
+        return self.listed
 
     def inspect_container(self, name: str) -> dict[str, Any]:
-        if name == "erni-gone":
+        if name not in ("erni-web", "erni-old"):
             raise status.engine.docker_errors.NotFound("no such container")
         state = {"Status": "running" if name == "erni-web" else "exited", "StartedAt": "2020-01-01T00:00:00.1Z"}
         labels = {"ch.erni.release": "r1"} if name == "erni-web" else None
@@ -196,6 +203,23 @@ def test_every_service_that_was_asked_for_is_reported_in_that_order() -> None:
     assert (old.state, old.uptime, old.release, old.version) == ("exited", 0, "", "")
     assert gone == ServiceStatus("gone", "erni-gone", "missing")
     assert observe_status(Engine(), "erni", [], question) == []
+
+
+@pytest.mark.parametrize(
+    ("replicas", "said", "reported"),
+    [
+        ([], "1", ["web"]),
+        (["web-2"], "2", ["web", "web-2"]),
+        (["web-2", "web-blue", "web-2-blue", "web-10-green"], "2", ["web", "web-2"]),
+        (["web-3"], "1", ["web", "web-2", "web-3"]),
+        ([], "2", ["web", "web-2"]),  # somebody has removed it
+        (["website", "web-2x"], "1", ["web"]),
+    ],
+)
+def test_each_replica_that_serves_or_should_is_reported(replicas: list[str], said: str, reported: list[str]) -> None:
+    engine = Engine(*replicas, said=said)
+    found = observe_status(engine, "erni", ["web"], Question({}, usage=False))
+    assert [status.container for status in found] == [f"erni-{name}" for name in reported]
 
 
 @pytest.mark.usefixtures("_inside")
@@ -240,12 +264,12 @@ def test_a_container_that_the_engine_has_yet_to_look_at_again_is_asked_itself(
         return outcome
 
     monkeypatch.setattr(status.engine, "run_inside", run_inside)
-    web, old = observe_status(Engine(told), "erni", ["web", "old"], Question({}, usage=False))
+    web, old = observe_status(Engine(health=told), "erni", ["web", "old"], Question({}, usage=False))
     assert web.health == ("healthy" if is_well else told)
     assert old.health == told, "one that does not run is not asked"
 
 
 def test_a_container_that_the_engine_found_well_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status.engine, "run_inside", lambda *_: pytest.fail("it was asked"))
-    (web,) = observe_status(Engine("healthy"), "erni", ["web"], Question({}, usage=False))
+    (web,) = observe_status(Engine(health="healthy"), "erni", ["web"], Question({}, usage=False))
     assert web.health == "healthy"
