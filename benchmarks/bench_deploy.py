@@ -38,6 +38,7 @@ from load_report import Report
 from load_settings import Settings
 
 CYCLES = int(os.environ.get("CYCLES", "5"))
+RUNBOOK_CYCLES = min(CYCLES, 10)  # each of them is an outage, and they are all alike
 QUIET_CYCLES = 3  # of each kind, without load
 RATE = float(os.environ.get("RATE", "300"))
 TAG = f"{NAME}-release/backend"
@@ -60,12 +61,12 @@ class Outcome:
     wrongly_applied: int
 
 
-def under_load(there: Callable[[], float], back: Callable[[], float]) -> Outcome:
+def under_load(cycles: int, there: Callable[[], float], back: Callable[[], float]) -> Outcome:
     authority = f"{VARIABLES['platform_root']}/authority/ca.crt"
     went: list[float] = []
     returned: list[float] = []
     with Load(Settings(port=VARIABLES["nginx_https_port"], authority=authority, rate=RATE)) as traffic:
-        for _ in range(CYCLES):
+        for _ in range(cycles):
             went.append(there())
             returned.append(back())
         report = traffic.stop()
@@ -131,7 +132,7 @@ def with_compose(folder: Path) -> Outcome:
 
     try:
         bring("former")
-        return under_load(lambda: bring("new"), lambda: bring("former"))
+        return under_load(RUNBOOK_CYCLES, lambda: bring("new"), lambda: bring("former"))
     finally:
         client.remove_container(f"{NAME}-backend", force=True)
 
@@ -189,7 +190,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
         )
         lines.append(f"{way:28}" + "".join(f"{cell:>13}" for cell in cells))
     lines += [f"{way}: {report_kinds(outcome)}" for way, outcome in outcomes.items() if outcome.report.failures]
-    return "\n".join([*lines, f"{CYCLES} cycles each at {RATE:.0f} requests/s"])
+    return "\n".join([*lines, f"A cycle is two switches; {RATE:.0f} requests/s throughout."])
 
 
 def report_kinds(outcome: Outcome) -> str:
@@ -207,7 +208,7 @@ def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
     make("up")
     try:
         release = releases()
-        ours = under_load(lambda: make("deploy", next(release)), lambda: make("rollback"))
+        ours = under_load(CYCLES, lambda: make("deploy", next(release)), lambda: make("rollback"))
         bounds = quiet(make, release)
         return {"make deploy, make rollback": ours, "the runbook's docker-compose": with_compose(context)}, bounds
     finally:
