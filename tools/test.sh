@@ -12,6 +12,7 @@ readonly mark=ch.erni.test=1
 export PATH=$PWD/.venv/bin:$PATH
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 export PYTHONDONTWRITEBYTECODE=1
+unset ERNI_TEST_IMAGES
 
 started_engine=
 
@@ -50,8 +51,9 @@ build_images() {
     ansible-playbook tests/images.yml --inventory localhost, --extra-vars "ansible_python_interpreter=$python"
 }
 
-# What the tests run, by the same action and names that `make up` uses.
+# What the tests run, by the same action and names that `make up` uses. Lanes side by side get them from who began them.
 need_images() {
+    [[ -z ${ERNI_TEST_IMAGES:-} ]] || return 0
     build_images
     ERNI_TEST_IMAGES=$(<.run/test-images.json)
     export ERNI_TEST_IMAGES
@@ -126,19 +128,23 @@ molecule_scenarios() {
     for scenario in $(scenarios); do molecule_scenario "$scenario"; done
 }
 
-# Scenarios wait more than they compute: one lane has all but the last of them, the other one the integration tests and
-# the last. What the first lane says follows at its end.
-integration_and_molecule() {
-    local last first lane failed=
+# Three lanes side by side, since each of them waits as much as it computes: all scenarios but the last; the end-to-end
+# tests of what nobody loads; the integration tests and the last scenario. What a lane in the background says follows at
+# its end.
+lanes() {
+    local last first molecule platform failed=
     last=$(scenarios | tail -n 1)
     first=$(scenarios | head -n -1)
     need_engine
     need_images
     (for scenario in $first; do molecule_scenario "$scenario"; done) >.run/test-molecule.log 2>&1 &
-    lane=$!
+    molecule=$!
+    e2e 'tests/e2e/test_e2e_[01]*.py' >.run/test-e2e.log 2>&1 &
+    platform=$!
     { integration && molecule_scenario "$last"; } || failed=yes
     # Also after a failure: a lane that went on alone would leave behind what it had just made.
-    ended "$lane" .run/test-molecule.log || failed=yes
+    ended "$molecule" .run/test-molecule.log || failed=yes
+    ended "$platform" .run/test-e2e.log || failed=yes
     [[ -z $failed ]]
 }
 
@@ -150,13 +156,16 @@ ended() {
     cat "$2"
 }
 
+# $1: which of its files, as a pattern.
 e2e() {
-    need_packages chromium chromium-driver libnss3-tools openssl curl
     need_engine
     need_images
     say 'End to end'
-    "$python" -m pytest tests/e2e -q --durations=12
+    # shellcheck disable=SC2086 # the pattern becomes the files that it fits
+    "$python" -m pytest $1 -q --durations=12
 }
+
+need_browser() { need_packages chromium chromium-driver libnss3-tools openssl curl; }
 
 bench() {
     need_packages docker-compose
@@ -172,7 +181,10 @@ case $part in
     unit) unit ;;
     integration) integration ;;
     molecule) molecule_scenarios ;;
-    e2e) e2e ;;
+    e2e)
+        need_browser
+        e2e tests/e2e
+        ;;
     bench) bench ;;
     all)
         need_engine
@@ -184,8 +196,10 @@ case $part in
             cat .run/test-images.log >&2
             exit 1
         }
-        integration_and_molecule
-        e2e
+        need_browser
+        lanes
+        # Load and kills have the machine to themselves.
+        e2e 'tests/e2e/test_e2e_2*.py'
         ;;
     *)
         printf 'There is no part "%s"; there are all, lint, unit, integration, molecule, e2e and bench.\n' "$part" >&2

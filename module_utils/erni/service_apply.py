@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace as replaced_dataclass
 from typing import Any
@@ -262,13 +263,14 @@ class Transition:
     def pass_gate(self) -> None:
         """``passes`` successes in a row; a container that exits or keeps restarting fails at once."""
         gate, container = self.spec.gate, self.spec.container
-        restarts, unhealthy_before = self._restart_count(), self._is_unhealthy()
+        before = self.client.inspect_container(container)
         deadline = time.monotonic() + gate.timeout
         in_a_row, last_output = 0, ""
         while in_a_row < gate.passes:
-            if not engine.is_running(self.client, container) or self._restart_count() > restarts:
+            now = self.client.inspect_container(container)  # once: what has just exited is unhealthy, too
+            if not now["State"]["Running"] or now["RestartCount"] > before["RestartCount"]:
                 raise PlatformError(f"{container} does not stay up", self._last_words())
-            if self._is_unhealthy() and not unhealthy_before:
+            if _is_unhealthy(now) and not _is_unhealthy(before):
                 raise PlatformError(f"{container} has become unhealthy", self._last_words())
             if time.monotonic() > deadline:
                 raise PlatformError(
@@ -286,13 +288,6 @@ class Transition:
         except engine.docker_errors.APIError as error:  # it stopped between two looks; the loop will see it
             return False, engine.explanation(error)
         return code == 0, output
-
-    def _restart_count(self) -> int:
-        return int(self.client.inspect_container(self.spec.container)["RestartCount"])
-
-    def _is_unhealthy(self) -> bool:
-        health = self.client.inspect_container(self.spec.container)["State"].get("Health") or {}
-        return bool(health.get("Status") == "unhealthy")
 
     def _last_words(self) -> str:
         excerpt = engine.log_excerpt(self.client, self.spec.container, self.spec.secret_values)
@@ -369,6 +364,10 @@ class Transition:
         for value in self.spec.secret_values:
             text = text.replace(value, "(secret)")
         return text
+
+
+def _is_unhealthy(inspected: Mapping[str, Any]) -> bool:
+    return bool((inspected["State"].get("Health") or {}).get("Status") == "unhealthy")
 
 
 def _last_line(text: str) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import e2e_releases
 import e2e_secrets
 import e2e_web
 import pytest
 from e2e_platform import ENV, NAME, ROOT, SCRATCH, Platform
+from e2e_releases import Releases
 from e2e_secrets import BringUp
 
 LOCK_FOLDER = Path("/run/lock")
@@ -63,6 +65,14 @@ def running(platform: Platform) -> Platform:
     if not platform.is_well():
         platform.up()
     return platform
+
+
+@pytest.fixture(scope="module")
+def releases(platform: Platform) -> Iterator[Releases]:
+    if not platform.is_well():
+        platform.up()
+    with e2e_releases.built(platform) as made:
+        yield made
 
 
 @pytest.fixture

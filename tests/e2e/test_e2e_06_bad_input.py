@@ -70,7 +70,7 @@ def test_a_port_in_use_is_refused_and_its_holder_named(running: Platform) -> Non
 BAD_SECRETS = {
     "db_password": ("short", "it has 5 characters, and needs 16"),
     "openai_api_key": ("CHANGE_ME", "it is still a placeholder"),
-    "secret_key": ("ab" * 20, "it repeats too few different characters"),
+    "redis_password": ("ab" * 20, "it repeats too few different characters"),
 }
 
 

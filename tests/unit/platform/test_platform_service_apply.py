@@ -121,6 +121,21 @@ def test_a_failure_is_told_with_the_last_words_and_without_secrets() -> None:
     assert SECRET not in str(failed.value)
 
 
+def test_a_container_that_exits_between_two_looks_is_not_called_unhealthy() -> None:
+    """The engine calls whatever has ended unhealthy."""
+    client = Engine(broken=(), erni_web=())
+    looks = iter([True] * 3)
+
+    def inspect_container(_name: str) -> dict[str, Any]:
+        runs = next(looks, False)
+        state = {"Running": runs, "Health": {"Status": "starting" if runs else "unhealthy"}}
+        return {"RestartCount": 0, "State": state, "Config": {}}
+
+    client.inspect_container = inspect_container  # type: ignore[method-assign]
+    with pytest.raises(PlatformError, match="erni-web does not stay up"):
+        Transition(client, NEW, converged(OLD)).pass_gate()
+
+
 def test_a_container_that_exits_fails_at_once_and_not_when_the_time_is_over() -> None:
     client = Engine(erni_web=())
     client.start = client.running.discard  # type: ignore[method-assign]

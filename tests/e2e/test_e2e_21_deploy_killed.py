@@ -7,11 +7,8 @@ of the engine. Here the whole run is killed for real, at the moments that differ
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
-import e2e_releases
 import e2e_web
-import pytest
 from e2e_platform import HTTPS_PORT, Platform
 from e2e_releases import Releases
 from load_generator import Load
@@ -21,14 +18,6 @@ from load_settings import Settings
 RATE = 60.0
 PHASES = ("candidate", "switching", "switched", "proven")
 PATIENCE_SECONDS = 120.0
-
-
-@pytest.fixture(scope="module")
-def releases(platform: Platform) -> Iterator[Releases]:
-    if not platform.is_well():
-        platform.up()
-    with e2e_releases.built(platform) as made:
-        yield made
 
 
 def killed_after(platform: Platform, phase: str, wish: str) -> None:
