@@ -25,7 +25,8 @@ from .planning import Plan
 from .service_plan import ServiceState, loaded_record, needs_gate
 from .service_spec import ImageFacts, ServiceFile, ServiceSpec
 
-GATE_POLL_SECONDS = 0.25
+GATE_POLL_SECONDS = 0.25  # between successes
+GATE_RETRY_SECONDS = 0.5  # a check starts a program of its own, beside an application that boots
 
 
 def observe_service(client: Any, spec: ServiceSpec) -> tuple[ServiceSpec, ServiceState]:
@@ -280,7 +281,7 @@ class Transition:
             passed, last_output = self._probe()
             in_a_row = in_a_row + 1 if passed else 0
             if in_a_row < gate.passes:
-                time.sleep(GATE_POLL_SECONDS)
+                time.sleep(GATE_POLL_SECONDS if passed else GATE_RETRY_SECONDS)
 
     def _probe(self) -> tuple[bool, str]:
         try:

@@ -58,6 +58,7 @@ VARIABLES: dict[str, Any] = {
     "nginx_https_port": HTTPS_PORT,
     # Built into the pages: with local's value the image is local's, and is not built a second time.
     "frontend_public_api_url": "https://localhost:8443/api",
+    "backend_workers": 2,
     "release_bake_seconds": 1,
     "release_drain_seconds": 12,
     "backend_rate_limits": {"minute": 6000, "hour": 60000, "day": 600000},

@@ -163,8 +163,3 @@ def test_maintenance_turns_users_away_and_lets_them_in_again(running: Platform) 
     finally:
         running.make("maintenance", state="off").succeeded()
     assert e2e_web.secure("GET", "/").status == 200
-
-
-def test_after_all_of_it_the_inventorys_release_can_serve_again(running: Platform) -> None:
-    running.make("deploy").succeeded()
-    assert running.up().changes == []

@@ -83,6 +83,7 @@ def _probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine, "run_inside", run_inside)
     monkeypatch.setattr(service_apply, "GATE_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(service_apply, "GATE_RETRY_SECONDS", 0.01)
 
 
 def apply(client: Engine, spec: ServiceSpec, state: ServiceState) -> None:
