@@ -17,8 +17,6 @@ NOT_OURS = ("gated", "drained", "baked")
 class Transition:
     """``seconds`` by phase, in their order; the first one, ``begun``, counts from the start of the module's process."""
 
-    verb: str
-    how: str
     seconds: dict[str, float]
 
     @property
@@ -61,7 +59,7 @@ def transitions(root: Path) -> list[Transition]:
     for line in lines:
         grouped.setdefault(line["transition"], []).append(line)
     return [
-        Transition(phases[0]["verb"], phases[0]["detail"], {line["phase"]: line["seconds"] for line in phases})
+        Transition({line["phase"]: line["seconds"] for line in phases})
         for phases in grouped.values()
         if phases[-1]["phase"] == "done" and phases[0]["phase"] == "begun"
     ]

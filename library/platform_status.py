@@ -46,8 +46,6 @@ from ansible.module_utils.erni import engine
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.status import Question, ServiceStatus, as_json, as_table, observe_status
 
-ENGINE_SECONDS = 30  # for any one answer: a check that hangs must not hold up the report
-
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "services": {"type": "list", "elements": "str", "required": True},
@@ -70,7 +68,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        client = engine.connect(ENGINE_SECONDS, predicting=module.check_mode)
+        client = engine.connect(predicting=module.check_mode)
         question = Question(params["version_commands"], params["usage"])
         statuses = observe_status(client, params["platform"], params["services"], question)
     except PlatformError as error:

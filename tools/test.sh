@@ -128,9 +128,9 @@ molecule_scenarios() {
     for scenario in $(scenarios); do molecule_scenario "$scenario"; done
 }
 
-# Three lanes side by side, since each of them waits as much as it computes: all scenarios but the last; the end-to-end
-# tests of what nobody loads; the integration tests and the last scenario. What a lane in the background says follows at
-# its end.
+# Three lanes side by side, so that while one waits the others compute: all scenarios but the last; the end-to-end tests
+# of what nobody loads; the integration tests and the last scenario. What a lane in the background says follows at its
+# end.
 lanes() {
     local last first molecule platform failed=
     last=$(scenarios | tail -n 1)

@@ -146,7 +146,7 @@ run_scripts() {
                 if [[ -x $script ]]; then
                     "$script"
                 else
-                    # shellcheck disable=SC1090
+                    # shellcheck disable=SC1090 # whoever runs the image puts it there
                     source "$script"
                 fi
                 ;;

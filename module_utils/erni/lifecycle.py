@@ -31,15 +31,16 @@ def plan_lifecycle(client: Any, platform: str, service: str, wanted: str) -> Pla
     :param wanted: as :func:`plan_state` takes it.
     :raises PlatformError: where one is to run and is not there.
     """
-    networks, plan = engine.network_ids(client), Plan()
-    existing = {entry["Names"][0].removeprefix("/") for entry in client.containers(all=True)}
-    to_run = serving_containers(client, platform, service) if wanted in ("started", "restarted") else []
-    for container in (f"{platform}-{name}" for name in every_replica(service)):
+    networks, listed, plan = engine.network_ids(client), client.containers(all=True), Plan()
+    existing = {entry["Names"][0].removeprefix("/") for entry in listed}
+    to_run = serving_replicas(listed, platform, service) if wanted in ("started", "restarted") else []
+    for replica in every_replica(service):
+        container = f"{platform}-{replica}"
         names = [container, *(f"{container}{suffix}" for suffix in engine.SUFFIXES), *names_beside(container)]
         looked_at = {name: engine.observe_container(client, name, networks) for name in names if name in existing}
         beside = {name: state for name, state in looked_at.items() if state is not None}
         observed = beside.pop(container, None)
-        if container in to_run:
+        if replica in to_run:
             require_existing(container, observed)
         plan.extend(plan_state(container, observed, wanted, beside))
     return plan

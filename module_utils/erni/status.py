@@ -20,6 +20,7 @@ from .service_spec import LABEL_PREFIX
 
 SAMPLE_SECONDS = 0.4
 AWAITING = ("starting", "unhealthy")
+CHECK_SECONDS = "5"  # the engine sets no end to what is run in a container; images have coreutils or busybox
 MIB = 1024 * 1024
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
@@ -95,8 +96,8 @@ def _health(client: Any, container: str, inspected: Mapping[str, Any]) -> str:
     container's check is run now: one success is enough, as it is for the engine."""
     told = str((inspected["State"].get("Health") or {}).get("Status", "none"))
     if told in AWAITING and inspected["State"]["Status"] == "running":
-        with suppress(engine.docker_errors.APIError, OSError):  # it stopped between two looks, or its check hangs
-            code, _ = engine.run_inside(client, container, health_command(inspected))
+        with suppress(engine.docker_errors.APIError, OSError):  # it stopped between two looks
+            code, _ = engine.run_inside(client, container, ("timeout", CHECK_SECONDS, *health_command(inspected)))
             return "healthy" if code == 0 else told
     return told
 

@@ -51,13 +51,13 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._run = Path(C.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
+        self._run, self._kept = Path(C.DEFAULT_LOCAL_TMP) / "ansiballz_cache", kept_in()
         with suppress(OSError):
-            fill(self._run, kept_in())
+            fill(self._run, self._kept)
 
     def v2_playbook_on_stats(self, _stats: Any) -> None:
         with suppress(OSError):
-            take_over(self._run, kept_in())
+            take_over(self._run, self._kept)
 
 
 def kept_in() -> Path:
@@ -90,7 +90,7 @@ def is_ours(kept: Path) -> bool:
 def take_over(run: Path, kept: Path) -> None:
     """What is new is compiled and kept; what belongs to other contents goes."""
     new = [payload for payload in own(run) if not (kept / payload.name).exists()]
-    if not new:
+    if not new or kept != kept_in():  # edited meanwhile: nobody knows what each was made of
         return
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not is_ours(kept):

@@ -251,14 +251,15 @@ def test_a_version_is_the_first_thing_that_looks_like_one(command: list[str], ve
         pytest.param((0, "it is well"), True, id="passes"),
         pytest.param((1, "it is not"), False, id="fails"),
         pytest.param(status.engine.docker_errors.APIError("not running"), False, id="stops"),
-        pytest.param(TimeoutError("no answer"), False, id="hangs"),
+        pytest.param((124, ""), False, id="hangs, and is ended"),
+        pytest.param(TimeoutError("no answer"), False, id="is not answered"),
     ],
 )
 def test_a_container_that_the_engine_has_yet_to_look_at_again_is_asked_itself(
     monkeypatch: pytest.MonkeyPatch, told: str, outcome: tuple[int, str] | Exception, is_well: bool
 ) -> None:
     def run_inside(_client: object, container: str, command: tuple[str, ...]) -> tuple[int, str]:
-        assert (container, command) == ("erni-web", ("check",))
+        assert (container, command) == ("erni-web", ("timeout", "5", "check"))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

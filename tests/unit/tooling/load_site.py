@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import re
 import socket
@@ -15,10 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import own_certificate
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 ASSET = "/_next/static/chunks/main-0a1b2c.js"
 PAGE = f'<html><script src="{ASSET}"></script><link href="/_next/static/css/x.css"></html>'.encode()
@@ -35,24 +32,10 @@ class Certificate:
 
 
 def make_certificate(folder: Path, name: str = "localhost") -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
     made = Certificate(folder / "site.crt", folder / "site.key")
-    made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    made.key.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    certificate, key = own_certificate.self_signed(x509.DNSName(name))
+    made.certificate.write_bytes(certificate)
+    made.key.write_bytes(key)
     return made
 
 

@@ -79,6 +79,16 @@ def test_another_content_is_put_together_anew_and_the_former_goes(folder: Path) 
     assert kept(folder) != before
 
 
+def test_what_was_edited_during_a_run_is_not_taken_for_what_the_run_sent(folder: Path) -> None:
+    edit = "    - ansible.builtin.copy: {dest: module_utils/words.py, content: \"WORD = 'mauve'\"}\n"
+    (folder / "book.yml").write_text(PLAY + edit)
+    assert "the word is octarine" in run(folder)
+
+    (folder / "book.yml").write_text(PLAY)
+
+    assert "the word is mauve" in run(folder)
+
+
 def test_a_folder_that_others_may_write_to_is_not_used(folder: Path) -> None:
     run(folder)
     (payload,) = kept(folder)

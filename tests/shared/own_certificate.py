@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+LOCALHOST = x509.DNSName("localhost")
 
-def self_signed() -> tuple[bytes, bytes]:
-    """For localhost, valid for an hour: the certificate and its key, PEM."""
+
+def self_signed(server: x509.GeneralName = LOCALHOST) -> tuple[bytes, bytes]:
+    """The certificate and its key, PEM; it is its own authority, and valid from yesterday until tomorrow."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(server.value))])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -21,9 +23,9 @@ def self_signed() -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([server]), critical=False)
         .sign(key, hashes.SHA256())
     )
     unencrypted = serialization.NoEncryption()
