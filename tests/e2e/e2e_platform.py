@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.erni.database_apply import ADVISORY_LOCK  # noqa: E402 (its path is set above)
+from ansible.module_utils.erni.release_record import read_journal  # noqa: E402
 
 ENV = "e2e"
 NAME = "erni-e2e"  # prefix of containers, networks and volumes
@@ -315,9 +316,8 @@ class Platform:
         return str(self.container(service).labels["ch.erni.release"])
 
     def journal(self) -> list[dict[str, Any]]:
-        """The journal of the transitions between releases."""
-        path = PLATFORM_ROOT / "releases" / "journal.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """The journal of the transitions between releases, without a line that is just being written."""
+        return [asdict(entry) for entry in read_journal(str(PLATFORM_ROOT / "releases"))]
 
     @contextmanager
     def holding_the_schema(self) -> Iterator[None]:

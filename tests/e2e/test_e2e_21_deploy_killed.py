@@ -25,10 +25,12 @@ def killed_after(platform: Platform, phase: str, wish: str) -> None:
     lines = len(platform.journal())
     run = platform.start("deploy", release=wish, args={"release_bake_seconds": 5})
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while phase not in {line["phase"] for line in platform.journal()[lines:]}:
-        assert time.monotonic() < deadline, f"the journal did not come to {phase}:\n{run.output}"
-        time.sleep(0.005)
-    run.kill()
+    try:
+        while phase not in {line["phase"] for line in platform.journal()[lines:]}:
+            assert time.monotonic() < deadline, f"the journal did not come to {phase}:\n{run.output}"
+            time.sleep(0.005)
+    finally:
+        run.kill()
     assert platform.journal()[-1]["phase"] not in ("done", "failed", "reverted"), "it was over before it was killed"
 
 
