@@ -118,6 +118,8 @@ options:
         default: {}
         suboptions:
           command: {description: "Command; empty means the health check's.", type: list, elements: str, default: []}
+          port: {description: "Port that must answer with 200, instead of it.", type: int, default: 0}
+          path: {description: "What is asked for there.", type: str, default: /}
           passes: {description: "Successes in a row.", type: int, default: 1}
           timeout: {description: "Seconds for all of it.", type: int, default: 90}
       reload_command: {description: "Command that makes it load its files.", type: list, elements: str, default: []}

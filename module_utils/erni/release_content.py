@@ -50,9 +50,9 @@ class ReleaseContent:
         return _digest({"images": self.images, "config": self.config_digest})[:ID_LENGTH]
 
     def specs(self, platform: str) -> dict[str, ServiceSpec]:
-        """The services' specs, slots not filled in yet."""
+        """The services' specs, slots not filled in yet. A record may be older than some option of a mapping."""
         return {
-            name: from_params(platform, {**service, "secret_environment": self.secrets.get(name, {})})
+            name: from_params(platform, {**validated(service), "secret_environment": self.secrets.get(name, {})})
             for name, service in self.services.items()
         }
 

@@ -1,20 +1,19 @@
-"""Ask through the proxy's container: is a candidate reachable, and who answers what users ask?"""
+"""Ask from within the proxy's network: is a candidate reachable, and who answers what users ask?"""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import engine
 from .errors import PlatformError
+from .network_http import Question, Reply, ask_from
 
 PROOF_PASSES = 3
 PROOF_SECONDS = 15.0
 POLL_SECONDS = 0.2
-_STATUS = re.compile(r"^HTTP/[0-9.]+ (\d{3})", re.MULTILINE)
+HTTPS_PORT = 443  # in the container
 
 
 @dataclass(frozen=True)
@@ -46,30 +45,19 @@ class Answer:
 
 
 def reachable(client: Any, proxy: Proxy, address: str, upstream: Upstream) -> tuple[bool, str]:
-    """Whether nginx can get the upstream's answer from that very address."""
-    url = f"http://{address}:{upstream.port}{upstream.path}"
-    command = ("curl", "--fail", "--silent", "--show-error", "--max-time", "4", "--output", "/dev/null")
-    code, output = engine.run_inside(client, proxy.container, (*command, "--header", "Host: localhost", url))
-    return code == 0, output
+    """Whether nginx can get the upstream's answer from that very address; and if not, why."""
+    reply = _ask(client, proxy, Question(address, upstream.port, upstream.path))
+    return reply.status == 200, reply.why or f"{upstream.path} answers with {reply.status}"
 
 
 def ask(client: Any, proxy: Proxy, path: str) -> Answer:
     """One request as a user makes it: over TLS, to the public name. Who issued the certificate is verify's question."""
-    command = ("curl", "--silent", "--insecure", "--max-time", "6", "--output", "/dev/null", "--dump-header", "-")
-    to_itself = ("--resolve", f"{proxy.hostname}:443:127.0.0.1", f"https://{proxy.hostname}{path}")
-    _, output = engine.run_inside(client, proxy.container, (*command, *to_itself))
-    return read_answer(output)
+    reply = _ask(client, proxy, Question("127.0.0.1", HTTPS_PORT, path, host=proxy.hostname, tls=True, timeout=6.0))
+    return Answer(reply.status, reply.headers.get("x-erni-slot", ""), reply.headers.get("x-erni-release", ""))
 
 
-def read_answer(headers: str) -> Answer:
-    """From a dump of the response's header lines; status 0 when there are none."""
-    status = _STATUS.search(headers)
-    return Answer(int(status[1]) if status else 0, _header(headers, "x-erni-slot"), _header(headers, "x-erni-release"))
-
-
-def _header(headers: str, name: str) -> str:
-    found = re.search(rf"^{name}:[ \t]*(\S+)", headers, re.MULTILINE | re.IGNORECASE)
-    return found[1] if found else ""
+def _ask(client: Any, proxy: Proxy, question: Question) -> Reply:
+    return ask_from(int(client.inspect_container(proxy.container)["State"]["Pid"]), question)
 
 
 def disagreement(path: str, answer: Answer, slot: str, release: str) -> str:

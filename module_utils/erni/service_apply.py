@@ -21,12 +21,13 @@ from .container_state import ContainerState
 from .errors import PlatformError
 from .files import File, FileState, digest, ensure_folder, folder_matches, observe_file, write_atomically
 from .lifecycle import wait_healthy
+from .network_http import Question, ask_from
 from .planning import Plan
 from .service_plan import ServiceState, loaded_record, needs_gate
 from .service_spec import ImageFacts, ServiceFile, ServiceSpec
 
-GATE_POLL_SECONDS = 0.25  # between successes
-GATE_RETRY_SECONDS = 0.5  # a check starts a program of its own, beside an application that boots
+GATE_POLL_SECONDS = 0.25
+COMMAND_RETRY_SECONDS = 0.5  # a command is a program of its own, beside an application that boots
 
 
 def observe_service(client: Any, spec: ServiceSpec) -> tuple[ServiceSpec, ServiceState]:
@@ -266,7 +267,7 @@ class Transition:
         gate, container = self.spec.gate, self.spec.container
         before = self.client.inspect_container(container)
         deadline = time.monotonic() + gate.timeout
-        in_a_row, last_output = 0, ""
+        in_a_row, objection = 0, ""
         while in_a_row < gate.passes:
             now = self.client.inspect_container(container)  # once: what has just exited is unhealthy, too
             if not now["State"]["Running"] or now["RestartCount"] > before["RestartCount"]:
@@ -276,16 +277,20 @@ class Transition:
             if time.monotonic() > deadline:
                 raise PlatformError(
                     f"{container} runs but did not pass its gate within {gate.timeout} s",
-                    f"the check says: {_last_line(self._hidden(last_output)) or 'nothing'}; {self._last_words()}",
+                    f"the check says: {_last_line(self._hidden(objection)) or 'nothing'}; {self._last_words()}",
                 )
-            passed, last_output = self._probe()
-            in_a_row = in_a_row + 1 if passed else 0
+            passed, output = self._probe(int(now["State"]["Pid"]))
+            in_a_row, objection = (in_a_row + 1, objection) if passed else (0, output)
             if in_a_row < gate.passes:
-                time.sleep(GATE_POLL_SECONDS if passed else GATE_RETRY_SECONDS)
+                time.sleep(GATE_POLL_SECONDS if passed or gate.port else COMMAND_RETRY_SECONDS)
 
-    def _probe(self) -> tuple[bool, str]:
+    def _probe(self, process: int) -> tuple[bool, str]:
+        gate = self.spec.gate
+        if gate.port:
+            reply = ask_from(process, Question("127.0.0.1", gate.port, gate.path))
+            return reply.status == 200, reply.why or f"{gate.path} answers with {reply.status}"
         try:
-            code, output = engine.run_inside(self.client, self.spec.container, self.spec.gate.command)
+            code, output = engine.run_inside(self.client, self.spec.container, gate.command)
         except engine.docker_errors.APIError as error:  # it stopped between two looks; the loop will see it
             return False, engine.explanation(error)
         return code == 0, output

@@ -110,6 +110,8 @@ SERVICE = {
         "default": {},
         "options": {
             "command": {"type": "list", "elements": "str", "default": []},
+            "port": {"type": "int", "default": 0},
+            "path": {"type": "str", "default": "/"},
             "passes": {"type": "int", "default": 1},
             "timeout": {"type": "int", "default": 90},
         },

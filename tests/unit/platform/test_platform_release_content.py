@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,12 @@ def test_what_a_service_is_given_by_default_is_its_own() -> None:
     first.services["frontend"]["gate"]["command"].append("false")
     assert content_of(SERVICES, SECRETS, {}).id == CONTENT.id
     assert spec == SERVICE
+
+
+def test_a_record_that_is_older_than_an_option_of_the_mapping_is_read_with_its_default() -> None:
+    older = deepcopy(CONTENT.services)
+    del older["backend"]["gate"]["port"], older["backend"]["init"]
+    assert replace(CONTENT, services=older).specs("erni") == CONTENT.specs("erni")
 
 
 def test_specs_carry_the_secrets() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from ansible.module_utils.erni import engine, service_apply
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.files import File, observe_file
+from ansible.module_utils.erni.network_http import Question, Reply
 from ansible.module_utils.erni.service_apply import Transition, recover
 from ansible.module_utils.erni.service_plan import ServiceState, plan_service
 from ansible.module_utils.erni.service_spec import Folder, Gate, ServiceFile, ServiceSpec
@@ -69,7 +72,7 @@ class Engine:
         self.running.discard(name)
 
     def inspect_container(self, name: str) -> dict[str, Any]:
-        return {"RestartCount": 0, "State": {"Running": name in self.running}, "Config": {}}
+        return {"RestartCount": 0, "State": {"Running": name in self.running, "Pid": 7}, "Config": {}}
 
     def logs(self, _name: str, tail: int) -> bytes:
         return f"the last {tail} lines say {SECRET}".encode()
@@ -83,7 +86,7 @@ def _probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine, "run_inside", run_inside)
     monkeypatch.setattr(service_apply, "GATE_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(service_apply, "GATE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(service_apply, "COMMAND_RETRY_SECONDS", 0.01)
 
 
 def apply(client: Engine, spec: ServiceSpec, state: ServiceState) -> None:
@@ -129,12 +132,36 @@ def test_a_container_that_exits_between_two_looks_is_not_called_unhealthy() -> N
 
     def inspect_container(_name: str) -> dict[str, Any]:
         runs = next(looks, False)
-        state = {"Running": runs, "Health": {"Status": "starting" if runs else "unhealthy"}}
+        state = {"Running": runs, "Pid": 7, "Health": {"Status": "starting" if runs else "unhealthy"}}
         return {"RestartCount": 0, "State": state, "Config": {}}
 
     client.inspect_container = inspect_container  # type: ignore[method-assign]
     with pytest.raises(PlatformError, match="erni-web does not stay up"):
         Transition(client, NEW, converged(OLD)).pass_gate()
+
+
+@pytest.mark.parametrize(
+    ("replies", "says"),
+    [
+        ([Reply(200), Reply(200)], ""),
+        ([Reply(0), Reply(503), Reply(200), Reply(404), Reply(200), Reply(200)], ""),
+        ([Reply(200), Reply(503)] * 1000, "the check says: /ready answers with 503"),
+        ([Reply(0, why="127.0.0.1:8000 does not answer (refused)")] * 1000, "does not answer (refused)"),
+    ],
+)
+def test_a_port_is_asked_from_within_the_containers_network_and_nothing_is_started_there(
+    monkeypatch: pytest.MonkeyPatch, replies: list[Reply], says: str
+) -> None:
+    left = iter(replies)
+    asked: list[tuple[int, Question]] = []
+    monkeypatch.setattr(service_apply, "ask_from", lambda *words: (asked.append(words), next(left))[1])
+    client = Engine(erni_web=())
+    gated = Transition(client, replace(NEW, gate=Gate(("gate",), 2, 1, 8000, "/ready")), converged(OLD))
+    with pytest.raises(PlatformError, match=re.escape(says)) if says else nullcontext():
+        gated.pass_gate()
+    assert says or not list(left), "until it has passed twice in a row, and no longer"
+    assert set(asked) == {(7, Question("127.0.0.1", 8000, "/ready"))}
+    assert client.told == []
 
 
 def test_a_container_that_exits_fails_at_once_and_not_when_the_time_is_over() -> None:
