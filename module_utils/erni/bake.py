@@ -36,12 +36,14 @@ class BakeRules:
 
     ``max_error_ratio`` more 5xx answers, as a part of all requests; a p95 of ``max_slowdown`` times the old one's plus
     ``slowdown_floor`` seconds. A figure counts from ``minimum_requests`` on, a ratio of errors from ``minimum_errors``
-    on: one failure early in a bake is a per cent of a hundred requests, and chance.
+    on: one failure early in a bake is a per cent of a hundred requests, and chance. For ``warm_up`` seconds connections
+    are opened and caches filled: slow answers to requests that began earlier are no verdict.
     """
 
     max_error_ratio: float = 0.01
     max_slowdown: float = 2.0
     slowdown_floor: float = 0.25
+    warm_up: float = 5.0
     minimum_requests: int = 50
     minimum_errors: int = 3
     # How long these take is up to their length, not to the release: event streams, as far as their path tells.
@@ -95,16 +97,23 @@ def percentile(ascending: list[float] | tuple[float, ...], part: float) -> float
     return ascending[max(math.ceil(part * len(ascending)), 1) - 1]
 
 
-def verdict(old: Sample, new: Sample, rules: BakeRules, restarts: int) -> str:
+def begun_since(requests: Iterable[Request], moment: float) -> list[Request]:
+    """Those that the upstream was asked at the moment (seconds since the epoch) or later."""
+    return [request for request in requests if request.time - request.seconds >= moment]
+
+
+def verdict(old: Sample, new: Sample, warm: Sample, rules: BakeRules, restarts: int) -> str:
     """Why the new release is not to stay, or ''.
 
     May be asked at any time of a bake: what is missing to the minimum is taken to go well, so that an early '' means
     "go on" and an early sentence would not be undone by a few more good answers.
+
+    :param warm: what of ``new`` began when it was warm: it has to be slow in both.
     """
-    return _restarted(restarts) or _failing(old, new, rules) or _slow(old, new, rules)
+    return _restarted(restarts) or _failing(old, new, rules) or _slow(old, new, warm, rules)
 
 
-def reservation(old: Sample, new: Sample, rules: BakeRules) -> str:
+def reservation(old: Sample, new: Sample, warm: Sample, rules: BakeRules) -> str:
     """What a verdict of '' leaves open for want of requests, or ''. No traffic is no proof of health: say so."""
     if new.count < rules.minimum_requests:
         return (
@@ -113,7 +122,14 @@ def reservation(old: Sample, new: Sample, rules: BakeRules) -> str:
         )
     if not _comparable(old, new, rules):
         return "Nothing is known of the new release's speed: the old one had too few requests of the same kind."
+    if undecided(old, new, warm, rules):
+        return f"It began slowly, and had too few requests after its first {rules.warm_up:g} s to know if it is slow."
     return ""
+
+
+def undecided(old: Sample, new: Sample, warm: Sample, rules: BakeRules) -> bool:
+    """Whether the new release began slowly, and it takes more requests to know whether it stays so."""
+    return not set(_slow_methods(old, new, rules)) <= set(_comparable(old, warm, rules))
 
 
 def described(one: Sample) -> str:
@@ -146,17 +162,30 @@ def _per_cent(one: Sample) -> str:
     return f"{100 * one.errors_5xx / max(one.count, 1):.1f} %"
 
 
-def _slow(old: Sample, new: Sample, rules: BakeRules) -> str:
-    for method in _comparable(old, new, rules):
-        before, now = percentile(old.times[method], 0.95), percentile(new.times[method], 0.95)
-        limit = before * rules.max_slowdown + rules.slowdown_floor
-        if now > limit and _outgrown(old.times[method], new.times[method], limit, rules):
+def _slow(old: Sample, new: Sample, warm: Sample, rules: BakeRules) -> str:
+    also_when_warm = _slow_methods(old, warm, rules)
+    for method in _slow_methods(old, new, rules):
+        if method in also_when_warm:
+            before, now = percentile(old.times[method], 0.95), percentile(warm.times[method], 0.95)
             return (
                 f"The new release answers slowly: its p95 of {method} requests is {now:.2f} s over "
-                f"{len(new.times[method])} requests, where the old one's was {before:.2f} s "
-                f"and up to {limit:.2f} s is allowed."
+                f"{len(warm.times[method])} requests, where the old one's was {before:.2f} s "
+                f"and up to {_longest(before, rules):.2f} s is allowed."
             )
     return ""
+
+
+def _slow_methods(old: Sample, new: Sample, rules: BakeRules) -> list[str]:
+    return [method for method in _comparable(old, new, rules) if _is_slow(old.times[method], new.times[method], rules)]
+
+
+def _is_slow(old: tuple[float, ...], new: tuple[float, ...], rules: BakeRules) -> bool:
+    limit = _longest(percentile(old, 0.95), rules)
+    return percentile(new, 0.95) > limit and _outgrown(old, new, limit, rules)
+
+
+def _longest(before: float, rules: BakeRules) -> float:
+    return before * rules.max_slowdown + rules.slowdown_floor
 
 
 def _comparable(old: Sample, new: Sample, rules: BakeRules) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .bake import BakeRules, Request, Sample, described, reservation, sample, verdict
+from .bake import BakeRules, Request, Sample, begun_since, described, reservation, sample, undecided, verdict
 from .errors import PlatformError
 from .proxy_log import read_requests
 
@@ -18,7 +18,8 @@ LOOK_SECONDS = 1.0
 class Bake:
     """``slots`` tells the slot of each upstream's address; ``containers`` are those of the new release.
 
-    :param seconds: how long it lasts; the release before it is judged by as long a time before the switch.
+    :param seconds: how long it lasts; the release before it is judged by as long a time before the switch. One that
+        begins slowly is watched until it is known if it stays so, or has been warm for as long as it had to become so.
     """
 
     client: Any
@@ -36,14 +37,16 @@ class Bake:
         restarts = self._restarts()
         old = sample(read_requests(self.client, self.proxy, switched - self.seconds, self.slots), old_slot, self.rules)
         while True:
-            over = time.time() - switched >= self.seconds
+            passed = time.time() - switched
             self._read(switched)
             new = sample(self.seen, new_slot, self.rules)
-            why = self._trouble() or verdict(old, new, self.rules, self._restarts() - restarts)
+            warm = sample(begun_since(self.seen, switched + self.rules.warm_up), new_slot, self.rules)
+            why = self._trouble() or verdict(old, new, warm, self.rules, self._restarts() - restarts)
             if why:
                 raise PlatformError("The new release does not do well", f"{why} {_figures(old, new)}")
-            if over:
-                return [part for part in (_figures(old, new), reservation(old, new, self.rules)) if part]
+            longer = 2 * self.rules.warm_up if undecided(old, new, warm, self.rules) else 0.0
+            if passed >= max(self.seconds, longer):
+                return [part for part in (_figures(old, new), reservation(old, new, warm, self.rules)) if part]
             time.sleep(min(LOOK_SECONDS, self.seconds))
 
     def _read(self, switched: float) -> None:

@@ -12,6 +12,7 @@ from ansible.module_utils.erni.bake import (
     BakeRules,
     Request,
     Sample,
+    begun_since,
     described,
     percentile,
     reservation,
@@ -27,6 +28,11 @@ SLOTS = {"172.30.0.20": "blue", "172.30.0.30": "green"}
 
 def answered(count: int, errors: int = 0, **times: tuple[float, ...]) -> Sample:
     return Sample(count, errors, times)
+
+
+def judged(old: Sample, new: Sample, rules: BakeRules = RULES, restarts: int = 0) -> str:
+    """The verdict over a release all of whose requests began when it was warm."""
+    return verdict(old, new, new, rules, restarts)
 
 
 # A sample
@@ -119,7 +125,7 @@ def test_a_percentile_is_one_of_the_values(values: tuple[float, ...], part: floa
     ],
 )
 def test_a_release_that_fails_no_more_than_the_old_one_stays(old: Sample, new: Sample) -> None:
-    assert verdict(old, new, RULES, 0) == ""
+    assert judged(old, new) == ""
 
 
 @pytest.mark.parametrize(
@@ -134,11 +140,11 @@ def test_a_release_that_fails_no_more_than_the_old_one_stays(old: Sample, new: S
     ],
 )
 def test_a_release_that_fails_more_goes_even_while_the_bake_still_runs(old: Sample, new: Sample) -> None:
-    assert "failed (5xx)" in verdict(old, new, RULES, 0)
+    assert "failed (5xx)" in judged(old, new)
 
 
 def test_the_sentence_about_errors_has_the_figures_that_led_to_it() -> None:
-    assert verdict(answered(1000, 10), answered(400, 20), RULES, 0) == (
+    assert judged(answered(1000, 10), answered(400, 20)) == (
         "20 of 400 requests to the new release failed (5xx): 5.0 %, "
         "where the old one had 1.0 % and up to 2.0 % is allowed."
     )
@@ -157,7 +163,7 @@ def test_the_sentence_about_errors_has_the_figures_that_led_to_it() -> None:
     ],
 )
 def test_a_release_that_answers_about_as_fast_stays(old: tuple[float, ...], new: tuple[float, ...]) -> None:
-    assert verdict(answered(200, GET=old), answered(200, GET=new), RULES, 0) == ""
+    assert judged(answered(200, GET=old), answered(200, GET=new)) == ""
 
 
 @pytest.mark.parametrize(
@@ -169,11 +175,11 @@ def test_a_release_that_answers_about_as_fast_stays(old: tuple[float, ...], new:
     ],
 )
 def test_a_release_that_answers_more_slowly_goes(old: tuple[float, ...], new: tuple[float, ...]) -> None:
-    assert "p95 of GET requests" in verdict(answered(200, GET=old), answered(200, GET=new), RULES, 0)
+    assert "p95 of GET requests" in judged(answered(200, GET=old), answered(200, GET=new))
 
 
 def test_the_sentence_about_speed_has_the_figures_that_led_to_it() -> None:
-    assert verdict(answered(60, GET=(0.1,) * 60), answered(80, GET=(2.0,) * 80), RULES, 0) == (
+    assert judged(answered(60, GET=(0.1,) * 60), answered(80, GET=(2.0,) * 80)) == (
         "The new release answers slowly: its p95 of GET requests is 2.00 s over 80 requests, "
         "where the old one's was 0.10 s and up to 0.45 s is allowed."
     )
@@ -183,26 +189,26 @@ def test_more_chats_than_before_are_not_taken_for_a_slower_release() -> None:
     old = answered(2060, GET=(0.01,) * 2000, POST=(5.0,) * 60)
     new = answered(1500, GET=(0.01,) * 1000, POST=(5.0,) * 500)
     assert (old.p95_seconds, new.p95_seconds) == (0.01, 5.0)
-    assert verdict(old, new, RULES, 0) == ""
+    assert judged(old, new) == ""
 
 
 def test_slower_chats_are_noticed_among_many_fast_pages() -> None:
     old = answered(1060, GET=(0.01,) * 10_000, POST=(2.0,) * 60)
     new = answered(1060, GET=(0.01,) * 10_000, POST=(9.0,) * 60)
-    assert "p95 of POST requests is 9.00 s" in verdict(old, new, RULES, 0)
+    assert "p95 of POST requests is 9.00 s" in judged(old, new)
 
 
 @pytest.mark.parametrize(("restarts", "told"), [(1, "restarted once"), (3, "restarted 3 times")])
 def test_a_release_whose_containers_restart_goes_without_a_single_request(restarts: int, told: str) -> None:
-    assert told in verdict(Sample(), Sample(), RULES, restarts)
+    assert told in judged(Sample(), Sample(), restarts=restarts)
 
 
 def test_the_rules_are_configuration() -> None:
     old, new = answered(1000, GET=(0.1,) * 100), answered(1000, 30, GET=(0.5,) * 100)
-    assert verdict(old, new, BakeRules(max_error_ratio=0.05, max_slowdown=3.0), 0) == ""
-    assert "5xx" in verdict(old, new, BakeRules(max_error_ratio=0.02), 0)
-    assert "p95" in verdict(old, replace(new, errors_5xx=0), BakeRules(slowdown_floor=0.0), 0)
-    assert verdict(Sample(), answered(2, 1), BakeRules(minimum_requests=0, minimum_errors=1), 0) != ""
+    assert judged(old, new, BakeRules(max_error_ratio=0.05, max_slowdown=3.0)) == ""
+    assert "5xx" in judged(old, new, BakeRules(max_error_ratio=0.02))
+    assert "p95" in judged(old, replace(new, errors_5xx=0), BakeRules(slowdown_floor=0.0))
+    assert judged(Sample(), answered(2, 1), BakeRules(minimum_requests=0, minimum_errors=1)) != ""
 
 
 @pytest.mark.parametrize(
@@ -216,9 +222,46 @@ def test_the_rules_are_configuration() -> None:
     ],
 )
 def test_what_could_not_be_judged_is_said(old: Sample, new: Sample, told: str) -> None:
-    reserved = reservation(old, new, RULES)
+    reserved = reservation(old, new, new, RULES)
     assert told in reserved
     assert bool(reserved) is bool(told)
+
+
+SLOW, FAST = answered(100, GET=(2.0,) * 100), answered(100, GET=(0.1,) * 100)
+
+
+@pytest.mark.parametrize(
+    ("new", "warm", "goes"),
+    [
+        (SLOW, SLOW, True),
+        (SLOW, FAST, False),  # it was slow while it opened its connections
+        (SLOW, answered(49, GET=(2.0,) * 49), False),  # too few of them to know
+        (FAST, SLOW, False),  # a slow moment among many fast ones
+        (FAST, FAST, False),
+        (
+            answered(200, GET=(2.0,) * 100, POST=(0.1,) * 100),
+            answered(100, POST=(2.0,) * 100),
+            False,
+        ),  # not the same ones
+    ],
+)
+def test_a_release_is_slow_when_it_is_so_all_the_time_and_when_warm(new: Sample, warm: Sample, goes: bool) -> None:
+    assert bool(verdict(FAST, new, warm, RULES, 0)) is goes
+
+
+def test_a_release_of_whose_slow_beginning_nothing_more_is_known_is_told() -> None:
+    assert reservation(FAST, SLOW, Sample(), RULES) == (
+        "It began slowly, and had too few requests after its first 5 s to know if it is slow."
+    )
+    assert reservation(FAST, SLOW, FAST, RULES) == ""
+    assert reservation(FAST, FAST, Sample(), RULES) == ""
+    both = answered(200, GET=(0.1,) * 100, POST=(0.1,) * 100)
+    assert "slowly" in reservation(both, answered(200, GET=(0.1,) * 100, POST=(2.0,) * 100), FAST, RULES)
+
+
+def test_a_request_began_when_the_upstream_was_asked() -> None:
+    requests = [replace(GOOD, time=1010.0, seconds=seconds) for seconds in (2.0, 5.0, 5.5)]
+    assert begun_since(requests, 1005.0) == requests[:2]
 
 
 def test_a_sample_is_described_in_a_line() -> None:
@@ -308,7 +351,7 @@ def test_a_release_that_hangs_is_slow_though_no_client_waits_for_its_answer() ->
     requests = [request for text in hanging if (request := proxy_log.parse(text, SLOTS)) is not None]
     new = sample(requests, "green")
     assert (new.count, new.errors_5xx) == (60, 0)
-    assert "p95 of POST requests is 8.00 s" in verdict(answered(60, POST=(0.1,) * 60), new, RULES, 0)
+    assert "p95 of POST requests is 8.00 s" in judged(answered(60, POST=(0.1,) * 60), new)
     nobody = proxy_log.parse(line(slot="", status=499, upstream="", upstream_time=""), SLOTS)
     assert nobody is not None
     assert nobody.slot == ""

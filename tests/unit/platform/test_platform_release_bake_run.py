@@ -122,9 +122,37 @@ def test_the_old_release_is_judged_by_as_long_a_time_as_the_new_one(host: Host) 
 
 
 def test_a_release_that_has_become_slow_goes(host: Host) -> None:
-    host.answers(100, 1, GREEN, seconds=3.0)
+    host.answers(100, 3.1, GREEN, seconds=3.0)
     assert "answers slowly: its p95 of GET requests is 3.00 s" in failed(host)
-    assert took(host) < 30
+    assert 5 + 3 < took(host) < 30, "the first requests are not held against it"
+
+
+def test_a_release_that_only_begins_slowly_stays(host: Host) -> None:
+    host.answers(40, 0.7, GREEN, seconds=0.6)
+    host.answers(210, 5.1, GREEN)
+    assert len(bake(host)) == 1
+    assert took(host) == 30
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+def test_a_short_watch_goes_on_until_it_is_known_whether_a_slow_release_stays_slow(host: Host, seconds: float) -> None:
+    host.answers(30, -0.4, BLUE, every=0.01)
+    host.answers(20, 0.1, GREEN, seconds=0.6, every=0.01)
+    host.answers(40, 5.1, GREEN, seconds=0.01)
+    bake(host, seconds=seconds)
+    assert 5 < took(host) < 10
+
+    host.now, host.lines = SWITCH, [line for line in host.lines if line[0] < SWITCH + 5]
+    host.answers(20, 6.1, GREEN, seconds=0.6)
+    with pytest.raises(PlatformError, match=r"p95 of GET requests is 0\.60 s over 10 requests"):
+        bake(host, seconds=seconds)
+
+
+def test_a_slow_beginning_without_requests_later_is_told(host: Host) -> None:
+    host.answers(30, -0.9, BLUE, every=0.01)
+    host.answers(20, 0.1, GREEN, seconds=0.6, every=0.01)
+    assert "It began slowly" in bake(host, seconds=1.0)[-1]
+    assert took(host) == 10
 
 
 @pytest.mark.parametrize(
