@@ -1,7 +1,8 @@
 """The contract of the service images, proven on running containers.
 
-``ERNI_TEST_IMAGES`` names the images: a JSON object with the keys ``postgres``, ``redis`` and ``nginx``. Everything
-that is started here carries the label ``ch.erni.test=1`` and is removed with its volumes, whatever the outcome.
+``ERNI_TEST_IMAGES`` names the images: a JSON object with the keys ``postgres``, ``redis``, ``nginx`` and
+``backend``. Everything that is started here carries the label ``ch.erni.test=1`` and is removed with its volumes,
+whatever the outcome.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -20,9 +22,11 @@ from typing import Any
 
 import docker
 import pytest
+import yaml
 from docker.models.containers import Container
 from own_certificate import self_signed
 
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = {"ch.erni.test": "1"}
 PATIENCE_SECONDS = 20.0
 PGDATA = "/var/lib/postgresql/data"
@@ -490,3 +494,17 @@ def test_nginx_finishes_a_request_in_flight_when_it_is_stopped(nginx: Container)
     assert response.read() == LARGE
     stopping.join()
     assert exit_code(nginx) == 0
+
+
+@pytest.mark.parametrize(("environment", "seconds"), [({}, 2), (None, 75)])
+def test_a_command_as_the_products_keeps_idle_connections_for_as_long_as_the_role_says(
+    lab: Lab, environment: dict[str, str] | None, seconds: int
+) -> None:
+    """The product has no configuration file, and its command says nothing of it: that is gunicorn's default then."""
+    if environment is None:
+        role = yaml.safe_load((ROOT / "roles" / "backend" / "vars" / "main.yml").read_text(encoding="utf-8"))
+        environment = {"GUNICORN_CMD_ARGS": role["__backend_environment"]["GUNICORN_CMD_ARGS"]}
+    command = ["gunicorn", "--workers", "4", "--timeout", "120", "--print-config", "wsgiref.simple_server:demo_app"]
+    container = lab.run("backend", command, environment=environment, working_dir="/tmp")
+    assert container.wait()["StatusCode"] == 0
+    assert re.search(rf"^keepalive += {seconds}$", container.logs().decode(), re.MULTILINE)

@@ -11,7 +11,7 @@ import pytest
 from erni_backend.rules import LONGEST_WAIT_SECONDS
 from reference_environment import BACKEND
 
-NGINX_UPSTREAM_IDLE_SECONDS = 10
+NGINX_UPSTREAM_IDLE_SECONDS = 1
 
 
 def server_settings(monkeypatch: pytest.MonkeyPatch, **environ: str) -> dict[str, Any]:
