@@ -14,7 +14,6 @@ Run: make bench, or this file; CYCLES=50 for the long run. Needs Debian's packag
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import shutil
 import statistics
@@ -42,8 +41,6 @@ RUNBOOK_CYCLES = min(CYCLES, 10)  # each of them is an outage, and they are all 
 QUIET_CYCLES = 3  # of each kind, without load
 RATE = float(os.environ.get("RATE", "300"))
 TAG = f"{NAME}-release/backend"
-# Where the control node is the server, too, its own processes must not take the processors from what is measured.
-POLITE = ["nice", "-n", "15"]
 FURTHER = {
     "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
     "release_bake_seconds": 1,
@@ -82,15 +79,18 @@ def query(statement: str) -> str:
     return str(output.decode())
 
 
-def releases() -> Iterator[str]:
-    """RELEASE= for one backend after the other, none like one before: each deploy has to start a candidate."""
+def releases(count: int) -> Iterator[str]:
+    """RELEASE= for one backend after the other, none like one before: each deploy has to start a candidate.
+
+    All are built before the first is wanted, so that the engine builds none while it is measured.
+    """
     client = docker.from_env()
     image = client.containers.get(f"{NAME}-backend").attrs["Config"]["Image"]
     frontend = client.containers.get(f"{NAME}-frontend").attrs["Config"]["Image"]
-    for number in itertools.count():
+    for number in range(count):
         dockerfile = f"FROM {image}\nLABEL variant={number}\n"
         client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=f"{TAG}:{number}", rm=True)
-        yield f"RELEASE=backend={TAG}:{number},frontend={frontend}"
+    return iter([f"RELEASE=backend={TAG}:{number},frontend={frontend}" for number in range(count)])
 
 
 def quiet(make: Callable[..., float], release: Iterator[str]) -> list[Bound]:
@@ -120,7 +120,7 @@ def with_compose(folder: Path) -> Outcome:
     file = folder / "docker-compose.yml"
     file.write_text(yaml.safe_dump(compose_file(inspected, folder)), encoding="utf-8")
     file.chmod(0o600)
-    compose = [*POLITE, "docker-compose", "--project-name", f"{NAME}-runbook", "--file", str(file), "up", "--detach"]
+    compose = ["docker-compose", "--project-name", f"{NAME}-runbook", "--file", str(file), "up", "--detach"]
     # What waits in the other slot would answer in place of the one that is replaced.
     names = [f"{NAME}-backend{suffix}" for suffix in ("", "-blue", "-green")]
     for name in filter(lambda each: exists(client, each), names):
@@ -203,11 +203,11 @@ def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
     context.mkdir()
 
     def make(verb: str, *words: str) -> float:
-        return timed([*POLITE, "make", verb, "ENV=bench", f"INVENTORIES={folder}", *words], env=clean_environment())
+        return timed(["make", verb, "ENV=bench", f"INVENTORIES={folder}", *words], env=clean_environment())
 
     make("up")
     try:
-        release = releases()
+        release = releases(CYCLES + 2 * QUIET_CYCLES)
         ours = under_load(CYCLES, lambda: make("deploy", next(release)), lambda: make("rollback"))
         bounds = quiet(make, release)
         return {"make deploy, make rollback": ours, "the runbook's docker-compose": with_compose(context)}, bounds

@@ -21,6 +21,7 @@ from .engine_settings import (
 )
 from .errors import PlatformError
 from .planning import Difference, Plan
+from .processor_share import set_free
 from .published_ports import nobody_refused
 
 SOCKET = "/var/run/docker.sock"
@@ -160,6 +161,7 @@ def start(*, systemd: bool) -> None:
                 f"Look at {LOG_FILE} or `journalctl -u docker`.",
             )
         time.sleep(0.2)
+    set_free()
 
 
 def _start_detached() -> None:

@@ -14,6 +14,7 @@ from .bake import FIRST_SERVER_ERROR, Request
 
 # nginx's own status for a request whose client closed the connection before there was an answer.
 CLIENT_WENT_AWAY = 499
+FIRST_LINES = 1000
 # $upstream_addr: servers asked one after the other are separated by commas, and by colons after an internal redirect
 # (nginx's documentation, ngx_http_upstream_module). An address's own colon has no blank beside it.
 _SEPARATOR = re.compile(r"\s*,\s*|\s+:\s+")
@@ -25,12 +26,28 @@ def read_requests(client: Any, container: str, since: float, slots: Mapping[str,
     :param slots: the slot of each upstream's address (without port): tells whom nginx asked in vain.
     :raises PlatformError: when the engine refuses its log.
     """
-    with engine.explained(f"The log of {container} cannot be read"):
-        # Standard error holds nginx's own messages, which are no requests; Debian's SDK takes whole seconds only.
-        text = client.logs(container, since=int(since), timestamps=True, stdout=True, stderr=False)
+    text = _read_back_to(client, container, since)
     lines = text.decode(errors="replace").split("\n")  # splitlines() would also cut at a client's odd characters
     requests = (parse(line, slots) for line in lines)
     return [request for request in requests if request is not None and request.time >= since]
+
+
+def _read_back_to(client: Any, container: str, since: float) -> bytes:
+    """From the end of the log backwards, twice as far each time: the engine would read all of it from the beginning to
+    find a moment, and a busy proxy's log is tens of megabytes, again at each look.
+
+    Both streams, since the engine counts lines of both; nginx's own messages on standard error are no requests.
+    """
+    lines = FIRST_LINES
+    while True:
+        with engine.explained(f"The log of {container} cannot be read"):
+            # Debian's SDK takes whole seconds only.
+            text: bytes = client.logs(
+                container, since=int(since), tail=lines, timestamps=True, stdout=True, stderr=True
+            )
+        if text.count(b"\n") < lines:  # it is all there is since then
+            return text
+        lines *= 2
 
 
 def parse(line: str, slots: Mapping[str, str]) -> Request | None:

@@ -11,6 +11,7 @@ from .release_record import JournalEntry, Manifest
 from .release_world import World, renamings
 from .replicas import service_of
 from .slots import SLOTS
+from .text_table import text_table
 
 SERVES, WARM, STOPPED, IMAGE_ONLY, GONE, QUARANTINED = (
     "serves", "warm", "stopped", "image only", "gone", "quarantined"
@@ -218,11 +219,7 @@ def as_text(listed: list[ReleaseRow], sentences: list[str], leaving: list[str]) 
 def _table(listed: list[ReleaseRow]) -> str:
     if not listed:
         return "There is no release on this host yet; make up brings the first."
-    cells = [_cells(row) for row in listed]
-    columns = list(cells[0])
-    widths = {column: max(len(column), *(len(row[column]) for row in cells)) for column in columns}
-    lines = [{column: column.upper() for column in columns}, *cells]
-    return "\n".join("  ".join(line[column].ljust(widths[column]) for column in columns).rstrip() for line in lines)
+    return text_table([_cells(row) for row in listed])
 
 
 def _cells(row: ReleaseRow) -> dict[str, str]:

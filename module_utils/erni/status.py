@@ -17,6 +17,7 @@ from . import engine
 from .lifecycle import health_command
 from .replicas import service_of, serving_replicas
 from .service_spec import LABEL_PREFIX
+from .text_table import text_table
 
 SAMPLE_SECONDS = 0.4
 AWAITING = ("starting", "unhealthy")
@@ -156,10 +157,7 @@ def as_table(statuses: list[ServiceStatus], *, usage_shown: bool) -> str:
     rows = [_cells(status, usage_shown=usage_shown) for status in statuses]
     if not rows:
         return "No service belongs to this host."
-    columns = list(rows[0])
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
-    lines = [{column: column.upper() for column in columns}, *rows]
-    return "\n".join("  ".join(line[column].ljust(widths[column]) for column in columns).rstrip() for line in lines)
+    return text_table(rows)
 
 
 def _cells(status: ServiceStatus, *, usage_shown: bool) -> dict[str, str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from ansible.module_utils.erni.processor_share import giving_way
+
 # A lost connection (SIGHUP) ends the run in good order, too.
 FORWARDED = {
     signal.SIGINT: signal.SIGINT,
@@ -29,7 +31,7 @@ class Ended:
 def run_to_its_end(
     command: Sequence[str], environment: Mapping[str, str], folder: str, inherited: Iterable[int] = ()
 ) -> Ended:
-    """Start the command and wait for it, whatever arrives meanwhile."""
+    """Start the command and wait for it, whatever arrives meanwhile. Containers on this machine come before it."""
     asked_to_stop: list[int] = []
     child: subprocess.Popen[bytes] | None = None
 
@@ -40,8 +42,9 @@ def run_to_its_end(
 
     previous = {number: signal.signal(number, pass_on) for number in FORWARDED}
     try:
-        child = subprocess.Popen(command, env=environment, cwd=folder, pass_fds=tuple(inherited))
-        code = child.wait()
+        with giving_way():
+            child = subprocess.Popen(command, env=environment, cwd=folder, pass_fds=tuple(inherited))
+            code = child.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -384,7 +385,42 @@ def test_the_log_is_read_from_a_moment_on_and_oldest_first() -> None:
     engine = Engine("\n".join([odd, "2026-01-02T03:04:05Z starting", line(uri="/b"), ""]).encode() + b"\xff")
     requests = proxy_log.read_requests(engine, "erni-nginx", 1767323000.5, SLOTS)
     assert [request.uri for request in requests] == ["/a", "/b"]
-    assert (engine.asked["since"], engine.asked["timestamps"], engine.asked["stderr"]) == (1767323000, True, False)
+    assert (engine.asked["since"], engine.asked["timestamps"]) == (1767323000, True)
+
+
+class LongLog:
+    """An engine whose container has written a line each second; it remembers how many it was asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.lines = [(1000 + at, f"{stamp(1000 + at)} {line().partition(' ')[2]}\n".encode()) for at in range(count)]
+        self.tails: list[int] = []
+
+    def logs(self, _container: str, *, since: int, tail: int, **_: Any) -> bytes:
+        self.tails.append(tail)
+        return b"".join(text for at, text in self.lines[-tail:] if at >= since)
+
+
+def stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime(seconds))
+
+
+@pytest.mark.parametrize(
+    ("since", "read", "tails"),
+    [
+        (1095, 5, [10]),
+        (1090, 10, [10, 20]),  # ten were asked for and came: there may be more
+        (1075, 25, [10, 20, 40]),
+        (0, 100, [10, 20, 40, 80, 160]),
+        (1100, 0, [10]),
+    ],
+)
+def test_a_long_log_is_read_from_its_end_and_no_further_than_needed(
+    monkeypatch: pytest.MonkeyPatch, since: int, read: int, tails: list[int]
+) -> None:
+    monkeypatch.setattr(proxy_log, "FIRST_LINES", 10)
+    engine = LongLog(100)
+    assert len(proxy_log.read_requests(engine, "erni-nginx", since, SLOTS)) == read
+    assert engine.tails == tails
 
 
 @pytest.mark.parametrize(("since", "read"), [(1767323045.2, 1), (1767323045.25, 1), (1767323045.3, 0)])
