@@ -33,7 +33,7 @@ sys.path.append(str(ROOT / "tests" / "load"))
 
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
-from load_report import Report
+from load_report import SHOWN_FAILURES, Report
 from load_settings import Settings
 
 CYCLES = int(os.environ.get("CYCLES", "5"))
@@ -193,6 +193,15 @@ def table(outcomes: dict[str, Outcome]) -> str:
     return "\n".join([*lines, f"A cycle is two switches; {RATE:.0f} requests/s throughout."])
 
 
+def details(outcome: Outcome) -> str:
+    """What is known of the first that failed, for whoever looks for the cause."""
+    failures = outcome.report.failures[:SHOWN_FAILURES]
+    return "\n".join(
+        f"{f.at:9.3f} s: {f.kind}: {f.error} after {f.seconds:.3f} s (connection {f.connection_age:.1f} s old)"
+        for f in failures
+    )
+
+
 def report_kinds(outcome: Outcome) -> str:
     return ", ".join(f"{count} x {kind}" for kind, count in list(outcome.report.failures_by_kind().items())[:6])
 
@@ -229,6 +238,8 @@ def main() -> int:
     print(bounds_table(bounds))
     ours = outcomes["make deploy, make rollback"]
     lost = len(ours.report.failures) + ours.wrongly_applied
+    if lost:
+        print(details(ours))
     return int(lost > 0 or not all(bound.holds for bound in bounds))
 
 

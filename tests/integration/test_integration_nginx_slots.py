@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
-from nginx_lab import NUMBERS, PORTS, REFERENCE, NginxLab, eventually, run_in
+from nginx_lab import NUMBERS, PORTS, REFERENCE, ROOT, NginxLab, eventually, run_in
 
 FORMER, NEW, NEWER = "0123456789ab", "ba9876543210", "cafecafecafe"
 ANSWERED_BY = {"blue": ("blue", FORMER), "green": ("green", NEW)}
@@ -281,6 +281,16 @@ def test_nginx_complains_of_nothing_that_is_missing(lab: NginxLab) -> None:
     lab.live.set_maintenance(True)
     lab.ask("/")
     assert lab.complaints(begin) == ""
+
+
+def test_a_client_is_told_to_give_up_an_idle_connection_before_nginx_closes_it(lab: NginxLab) -> None:
+    template = (ROOT / "roles" / "nginx" / "templates" / "nginx.conf.j2").read_text(encoding="utf-8")
+    closes = next(
+        int(line.split()[1].removesuffix("s")) for line in template.splitlines() if "keepalive_timeout 75s" in line
+    )
+    told = lab.ask("/api/agents", Connection="keep-alive").headers["keep-alive"]
+    assert told == "timeout=60"
+    assert closes > 60
 
 
 def test_nginx_closes_an_idle_connection_before_any_application_does(lab: NginxLab) -> None:

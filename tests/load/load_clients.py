@@ -71,8 +71,7 @@ class Fleet:
     async def _idle_client(self) -> None:
         connection: Connection | None = None
         while not await self._stopped_within(self._orders.pause()):
-            if connection is not None and not connection.alive:
-                connection = None
+            connection = _reusable(connection)
             connection, _ = await self._send(self._orders.idle(), self._loop.time(), connection)
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -86,8 +85,7 @@ class Fleet:
         """On the connection that was used last, as browsers and pools do; on a new one where all are busy."""
         connection = None
         while self._kept and connection is None:
-            candidate = self._kept.pop()
-            connection = candidate if candidate.alive else None
+            connection = _reusable(self._kept.pop())
         connection, response = await self._send(order, due, connection)
         if connection is not None:
             self._kept.append(connection)
@@ -132,3 +130,11 @@ class Fleet:
             self._recorder.failed(Failure(self._loop.time(), 0.0, CONNECTION, error, connection.age))
         else:
             self._recorder.closed_while_idle()
+
+
+def _reusable(connection: Connection | None) -> Connection | None:
+    """The connection, or None where a new one is needed."""
+    if connection is None or connection.reusable:
+        return connection
+    connection.close()
+    return None

@@ -7,12 +7,18 @@ takes a body that ends early for a whole one.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 CONNECT_SECONDS = 10.0
+# A server's word for how long it keeps an idle connection (RFC 2068, section 19.7.1), and how much earlier a client
+# gives it up: both may act at the same moment, and the request is lost then. Node's own client does just this.
+_IDLE_LIMIT = re.compile(rb"timeout=(\d+)")
+EARLIER_SECONDS = 1.0
 
 
 class RequestFailedError(Exception):
@@ -31,11 +37,13 @@ class Server:
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer. The server closes the connection after it unless ``keep_alive``."""
+    """A whole answer. The server closes the connection after it unless ``keep_alive``; ``idle_limit`` is for how many
+    seconds it says that it will keep it when nothing is asked (infinity where it does not say)."""
 
     status: int
     body: bytes
     keep_alive: bool
+    idle_limit: float = math.inf
 
 
 class ResponseReader:
@@ -46,7 +54,7 @@ class ResponseReader:
         self._body = bytearray()
         self._received = 0
         self._status = 0
-        self._keep_alive = True
+        self._keep_alive, self._idle_limit = True, math.inf
         self._chunked = False
         self._length: int | None = None
         self.complete = False
@@ -62,7 +70,7 @@ class ResponseReader:
             raise RequestFailedError("the answer is no HTTP") from None
 
     def response(self) -> Response:
-        return Response(self._status, bytes(self._body), self._keep_alive)
+        return Response(self._status, bytes(self._body), self._keep_alive, self._idle_limit)
 
     def closed(self) -> None:
         """The connection has ended.
@@ -90,6 +98,8 @@ class ResponseReader:
         headers = dict(_header(line) for line in lines)
         self._status = int(first.split(b" ", 2)[1])
         self._keep_alive = headers.get(b"connection") != b"close"
+        if limit := _IDLE_LIMIT.search(headers.get(b"keep-alive", b"")):
+            self._idle_limit = float(limit[1])
         self._chunked = headers.get(b"transfer-encoding") == b"chunked"
         if self._status in (204, 304):
             self._length = 0
@@ -139,11 +149,17 @@ class Connection(asyncio.Protocol):
         self._ended_here = False
         self.alive = True
         self.opened = self._loop.time()
+        self._given_up_at = math.inf
 
     @property
     def age(self) -> float:
         """Seconds since it was opened."""
         return self._loop.time() - self.opened
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a request may be sent on it: the server has not closed it, and is not about to."""
+        return self.alive and self._loop.time() < self._given_up_at
 
     async def exchange(self, request: bytes, timeout: float, *, last: bool = False) -> Response:
         """Send the request once and wait for its whole answer; the connection ends with the ``last`` one.
@@ -184,6 +200,7 @@ class Connection(asyncio.Protocol):
         if self._reader.complete:
             response = self._reader.response()
             self._answer.set_result(response)
+            self._given_up_at = self._loop.time() + response.idle_limit - EARLIER_SECONDS
             if self._last or not response.keep_alive:
                 self.close()  # here, so that the server, which closes too, is never seen to be first
 

@@ -45,11 +45,16 @@ class Site:
     ``posts`` counts how often each conversation's message was delivered, ``requests`` what was asked for by path.
     """
 
-    def __init__(self, certificate: Certificate, fault: str = "", path: str = "", spared: int = 0) -> None:
+    def __init__(
+        self, certificate: Certificate, fault: str = "", path: str = "", spared: int = 0, idle_limit: int = 0
+    ) -> None:
+        """:param idle_limit: seconds that it says it will keep an idle connection; 0 says nothing of it."""
         self._certificate = certificate
+        self._idle_limit = idle_limit
         self._fault, self._path, self._spared = fault, path, spared
         self.misbehaved = False
         self.port = 0
+        self.connections = 0
         self.posts: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
 
@@ -65,6 +70,7 @@ class Site:
             server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         # A client that goes away ends the connection, as it should.
         with suppress(OSError, asyncio.IncompleteReadError):
             while not writer.is_closing():
@@ -91,6 +97,8 @@ class Site:
                 await FAULTS[self._fault](writer, whole)
                 return
             self._spared -= 1
+        if self._idle_limit:
+            whole = whole.replace(b"\r\n", f"\r\nKeep-Alive: timeout={self._idle_limit}\r\n".encode(), 1)
         writer.write(whole)
         await writer.drain()
 

@@ -128,6 +128,16 @@ def test_a_connection_that_is_closed_in_order_between_requests_is_no_failure_but
     assert (report.failures, report.idle_closes) == ([], 1)
 
 
+@pytest.mark.parametrize(("idle_limit", "kept"), [(0, True), (60, True), (1, False)])
+def test_a_connection_that_the_server_is_about_to_close_is_given_up_before(
+    certificate: Certificate, idle_limit: int, kept: bool
+) -> None:
+    site = Site(certificate, idle_limit=idle_limit)
+    report = load(site, certificate, idle_connections=2, mixture={"health": 1})
+    assert (report.failures, report.idle_closes) == ([], 0)
+    assert (site.connections < report.total / 2) is kept
+
+
 def test_a_failure_tells_when_and_on_what_connection_and_how_to_find_it_in_the_servers_log(
     certificate: Certificate,
 ) -> None:
