@@ -49,10 +49,10 @@ class Answer:
 
 
 class NginxLab:
-    """Every container and the network go when ``leftovers`` is closed."""
+    """Every container and the network go when ``leftovers`` is closed. ``image`` names the image of nginx itself."""
 
-    def __init__(self, image_of: Callable[[str], str], folder: Path, leftovers: ExitStack) -> None:
-        self._image_of, self._folder, self._leftovers = image_of, folder, leftovers
+    def __init__(self, image_of: Callable[[str], str], image: str, folder: Path, leftovers: ExitStack) -> None:
+        self._image_of, self._image, self._folder, self._leftovers = image_of, image, folder, leftovers
         self._engine = docker.from_env()
         leftovers.callback(self._engine.close)
         self.network, self.subnet = self._make_network()
@@ -191,7 +191,7 @@ class NginxLab:
             (folder / "tls" / name).write_bytes(content)
         self.live.complete()
         container = self._run(
-            "nginx",
+            self._image,
             10,
             ["nginx", "-c", "/etc/erni/nginx.conf", "-g", "daemon off;"],
             self._leftovers,

@@ -18,10 +18,13 @@ NOBODY = (None, None)
 GUNICORN_KEEP_ALIVE_SECONDS = 2  # by default; others keep idle connections for longer
 
 
-@pytest.fixture(scope="module")
-def started(image_of: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxLab]:
+@pytest.fixture(scope="module", params=["nginx", "nginx_current"])
+def started(
+    request: pytest.FixtureRequest, image_of: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NginxLab]:
+    """With the nginx that Debian ships, and with a current one."""
     with ExitStack() as leftovers:
-        yield NginxLab(image_of, tmp_path_factory.mktemp("nginx-slots"), leftovers)
+        yield NginxLab(image_of, request.param, tmp_path_factory.mktemp("nginx-slots"), leftovers)
 
 
 @pytest.fixture
