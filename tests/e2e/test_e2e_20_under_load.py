@@ -14,16 +14,26 @@ from e2e_releases import Releases
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
 from load_report import Report
-from load_settings import Settings
+from load_settings import LONG, Settings
 
 CYCLES = 5  # of a deploy and a rollback
-# Requests a second, mixed. benchmarks/bench_deploy.py sends 300, on a machine that does nothing else: two cores have no
-# room for whatever else a machine that tests may be at.
-RATE = 150.0
+# Requests a second, mixed. The full rate where the machine carries it with nothing else going on: two cores that are
+# slow or busy, as a machine that tests may be, do not. benchmarks/bench_deploy.py never sends less.
+FULL_RATE, RATE = 300.0, 150.0
+TRIED_SECONDS, TRIED_P95_SECONDS = 5.0, 0.1
 
 
 def load(rate: float = RATE, **settings: Any) -> Load:
     return Load(Settings(port=HTTPS_PORT, authority=str(e2e_web.AUTHORITY), rate=rate, **settings))
+
+
+def carried_rate() -> float:
+    """The full rate, if a short load of it is answered without anybody having to wait."""
+    with load(FULL_RATE) as traffic:
+        time.sleep(TRIED_SECONDS)
+        report = traffic.stop()
+    slowest = max(told.p95 for kind, told in report.latencies.items() if kind not in LONG)
+    return FULL_RATE if not report.failures and slowest < TRIED_P95_SECONDS else RATE
 
 
 def assert_nothing_lost(platform: Platform, report: Report) -> None:
@@ -33,9 +43,13 @@ def assert_nothing_lost(platform: Platform, report: Report) -> None:
     assert set(report.posts_sent) == set(report.posts_answered)
 
 
-def test_deploys_and_rollbacks_under_load_lose_no_request(running: Platform, releases: Releases) -> None:
-    before = running.release()
-    with load() as traffic:
+def test_deploys_and_rollbacks_under_load_lose_no_request(
+    running: Platform, releases: Releases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, rate = running.release(), carried_rate()
+    with capsys.disabled():
+        print(f"\n{CYCLES} deploys and rollbacks under {rate:.0f} requests a second")
+    with load(rate) as traffic:
         for cycle in range(CYCLES):
             traffic.mark("deploy")
             # Not the one that waits in the other slot: each deploy has to start a candidate.
