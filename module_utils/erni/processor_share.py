@@ -4,8 +4,9 @@ The kernel divides the processors among groups, and by default gives each sessio
 (Linux, sched(7), "The autogroup feature"): Ansible makes a session for each of its workers, whatever nice value they
 were given. In a group of their own, with a small part, they have what the containers leave, which mostly is enough.
 
-Only where the hierarchy of version 1 is mounted and may be written to. Elsewhere systemd divides the processors, and a
-run is as heavy as the slice that it was started in.
+Only where the hierarchy of version 1 is mounted and may be written to, and the run is at its root, as all sessions are
+that nobody has put anywhere. Elsewhere somebody else divides the processors (systemd, or a container's limits), and a
+run stays where it was put.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HIERARCHY = Path("/sys/fs/cgroup/cpu")
+MEMBERSHIP = Path("/proc/self/cgroup")
 GROUP = "erni-operations"
 SHARES = 64  # all containers together have 1024, and so has each session
 ENGINE = ("dockerd", "containerd", "docker-proxy")
 
 
 @contextmanager
-def giving_way(hierarchy: Path = HIERARCHY) -> Iterator[bool]:
+def giving_way(hierarchy: Path = HIERARCHY, membership: Path = MEMBERSHIP) -> Iterator[bool]:
     """This process, and whatever it starts meanwhile, is in the group; yields whether the kernel did that.
 
     What is still running afterwards stays in it; the last one to leave removes it.
     """
     group = hierarchy / GROUP
+    if not _at_the_root(membership):
+        yield False
+        return
     try:
         group.mkdir(exist_ok=True)
         (group / "cpu.shares").write_text(str(SHARES))
@@ -54,6 +59,15 @@ def set_free(names: Iterable[str] = ENGINE, hierarchy: Path = HIERARCHY) -> list
                 continue
             freed.append(process)
     return freed
+
+
+def _at_the_root(membership: Path) -> bool:
+    """Whether the process is in no group of the hierarchy that divides processors (cgroups(7), /proc/PID/cgroup)."""
+    try:
+        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return False
+    return any(path == "/" and "cpu" in controllers.split(",") for _, controllers, path in lines)
 
 
 def _members(group: Path) -> list[int]:

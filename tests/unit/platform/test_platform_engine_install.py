@@ -162,3 +162,19 @@ def test_an_engine_answers_when_its_socket_serves(
     assert engine_install.engine_answers() is False, "the socket file is still there, but nobody listens"
     os.unlink(path)
     assert engine_install.engine_answers() is False
+
+
+@pytest.mark.parametrize("answers", [[True], [False, False, True]])
+def test_an_engine_that_a_run_has_started_gets_its_full_share_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bool]
+) -> None:
+    """Its proxy processes carry what users send; the run that started it gives way to containers."""
+    told: list[str] = []
+    left = iter(answers)
+    monkeypatch.setattr(engine_install, "_start_detached", lambda: told.append("started"))
+    monkeypatch.setattr(engine_install, "engine_answers", lambda: next(left))
+    monkeypatch.setattr(engine_install, "set_free", lambda: told.append("set free"))
+    monkeypatch.setattr(engine_install.time, "sleep", lambda _: None)
+    engine_install.start(systemd=False)
+    assert told == ["started", "set free"]
+    assert not list(left)

@@ -9,7 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.erni.processor_share import GROUP, HIERARCHY, SHARES, giving_way, set_free
+from ansible.module_utils.erni.processor_share import (
+    GROUP,
+    HIERARCHY,
+    MEMBERSHIP,
+    SHARES,
+    giving_way,
+    set_free,
+)
 from platform_builders import ROOT
 
 
@@ -22,18 +29,39 @@ def hierarchy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_is_in_a_group_of_its_own_with_a_small_share(hierarchy: Path) -> None:
-    with giving_way(hierarchy) as does:
+@pytest.fixture
+def at_the_root(tmp_path: Path) -> Path:
+    """What the kernel says of a session that nobody has put anywhere."""
+    path = tmp_path / "membership"
+    path.write_text("4:memory:/somewhere\n1:cpu,cpuacct:/\n0::/\n")
+    return path
+
+
+def test_a_run_is_in_a_group_of_its_own_with_a_small_share(hierarchy: Path, at_the_root: Path) -> None:
+    with giving_way(hierarchy, at_the_root) as does:
         assert does
         assert (hierarchy / GROUP / "cpu.shares").read_text() == str(SHARES)
         assert (hierarchy / GROUP / "cgroup.procs").read_text() == str(os.getpid())
     assert (hierarchy / "cgroup.procs").read_text() == str(os.getpid())
 
 
-def test_where_the_kernel_has_no_such_hierarchy_a_run_is_as_heavy_as_before(tmp_path: Path) -> None:
-    with giving_way(tmp_path / "none") as does:
+def test_where_the_kernel_has_no_such_hierarchy_a_run_is_as_heavy_as_before(tmp_path: Path, at_the_root: Path) -> None:
+    with giving_way(tmp_path / "none", at_the_root) as does:
         assert not does
     assert set_free(hierarchy=tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "told", ["1:cpu:/docker/0123\n0::/\n", "2:cpuacct:/\n1:cpu,other:/user.slice\n", "0::/\n", None]
+)
+def test_a_run_that_somebody_has_put_somewhere_stays_there(hierarchy: Path, tmp_path: Path, told: str | None) -> None:
+    """A container's limits are not to be left, and systemd's slices not either."""
+    if told is not None:
+        (tmp_path / "membership").write_text(told)
+    with giving_way(hierarchy, tmp_path / "membership") as does:
+        assert not does
+    assert (hierarchy / GROUP / "cgroup.procs").read_text() == ""
+    assert (hierarchy / "cgroup.procs").read_text() == ""
 
 
 def test_of_the_group_only_those_of_that_name_are_set_free(hierarchy: Path) -> None:
@@ -63,7 +91,10 @@ groups()
 """
 
 
-@pytest.mark.skipif(not os.access(HIERARCHY, os.W_OK), reason="the kernel's hierarchy cannot be written to here")
+@pytest.mark.skipif(
+    not os.access(HIERARCHY, os.W_OK) or ":cpu:/\n" not in MEMBERSHIP.read_text(),
+    reason="the kernel's hierarchy cannot be written to here, or somebody has put the tests somewhere in it",
+)
 def test_whatever_is_started_meanwhile_is_in_the_group_be_it_in_another_session() -> None:
     words = [sys.executable, "-c", WITHIN, str(ROOT / "module_utils")]
     told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()

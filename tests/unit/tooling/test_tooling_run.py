@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.erni.processor_share import GROUP, HIERARCHY, MEMBERSHIP
 from small_project import Project
 
 from erni_cli.lock import environment_lock, lock_file
@@ -42,6 +43,15 @@ TAKE_LONG = """---
   tasks:
     - name: It has begun, and goes on
       ansible.builtin.shell: touch {{ inventory_dir }}/begun; exec sleep 50
+"""
+
+SHOW_GROUPS = """---
+- name: The groups are shown
+  hosts: backend
+  gather_facts: false
+  tasks:
+    - name: Those of a module's process
+      ansible.builtin.command: cp /proc/self/cgroup {{ inventory_dir }}/groups
 """
 
 FAIL = """---
@@ -79,6 +89,16 @@ def test_options_arrive_in_the_playbook_unharmed(project: Project, env: str) -> 
     assert (seen["erni_env"], seen["erni_verb"], seen["erni_service"]) == (env, "status", "backend")
     assert (seen["erni_tail"], seen["erni_grep"], seen["confirm"]) == (5, "a 'b' \"{{ c }}\" $d", env)
     assert "erni_query" not in seen
+
+
+@pytest.mark.skipif(
+    not os.access(HIERARCHY, os.W_OK) or ":cpu:/\n" not in MEMBERSHIP.read_text(),
+    reason="the kernel's hierarchy cannot be written to here, or somebody has put the tests somewhere in it",
+)
+def test_what_a_run_does_on_this_machine_gives_way_to_containers(project: Project, env: str) -> None:
+    project.playbook("status", SHOW_GROUPS)
+    assert project.run("status", ENV=env).returncode == 0
+    assert f":cpu:/{GROUP}\n" in (project.folder / "inventories" / env / "groups").read_text()
 
 
 def test_a_failure_is_passed_on_and_written_down(project: Project, env: str) -> None:
