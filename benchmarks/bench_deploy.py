@@ -33,7 +33,7 @@ sys.path.append(str(ROOT / "tests" / "load"))
 
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
-from load_report import SHOWN_FAILURES, Report
+from load_report import SHOWN_FAILURES, Report, line_about
 from load_settings import Settings
 
 CYCLES = int(os.environ.get("CYCLES", "5"))
@@ -195,11 +195,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
 
 def details(outcome: Outcome) -> str:
     """What is known of the first that failed, for whoever looks for the cause."""
-    failures = outcome.report.failures[:SHOWN_FAILURES]
-    return "\n".join(
-        f"{f.at:9.3f} s: {f.kind}: {f.error} after {f.seconds:.3f} s (connection {f.connection_age:.1f} s old)"
-        for f in failures
-    )
+    return "\n".join(line_about(failure) for failure in outcome.report.failures[:SHOWN_FAILURES])
 
 
 def report_kinds(outcome: Outcome) -> str:

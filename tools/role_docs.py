@@ -207,10 +207,10 @@ def _pairs(entries: Mapping[str, Any]) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> str:
-    words = [f"{gate.get('passes', 1)} in a row within {gate.get('timeout', 90)} s"]
+    times = f"{gate.get('passes', 1)} in a row within {gate.get('timeout', 90)} s"
     if "port" in gate:
-        return f"{words[0]}: {template(gate['path'])} on port {gate['port']} answers with 200"
-    return ": ".join([*words, template(gate["command"])]) if "command" in gate else words[0] + ", of the health check"
+        return f"{times}: {template(gate['path'])} on port {gate['port']} answers with 200"
+    return f"{times}: {template(gate['command'])}" if "command" in gate else f"{times}, of the health check"
 
 
 DESCRIBED: dict[str, Callable[[Any], str]] = {

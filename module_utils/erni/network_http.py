@@ -20,6 +20,7 @@ from .errors import PlatformError
 
 CLONE_NEWNET = 0x40000000  # the kind of namespace (Linux, include/uapi/linux/sched.h)
 OWN_NETWORK = "/proc/thread-self/ns/net"
+HTTP_OK = 200
 LONGEST_BODY = 1 << 20  # bytes that are read of an answer; who is asked is left to finish it
 
 
@@ -45,6 +46,10 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
+
+    def objection(self, path: str) -> str:
+        """Why this is no good answer to a question for the path, or ''."""
+        return "" if self.status == HTTP_OK else self.why or f"{path} answers with {self.status}"
 
 
 def ask_from(process: int, question: Question) -> Reply:

@@ -46,8 +46,8 @@ class Answer:
 
 def reachable(client: Any, proxy: Proxy, address: str, upstream: Upstream) -> tuple[bool, str]:
     """Whether nginx can get the upstream's answer from that very address; and if not, why."""
-    reply = _ask(client, proxy, Question(address, upstream.port, upstream.path))
-    return reply.status == 200, reply.why or f"{upstream.path} answers with {reply.status}"
+    objection = _ask(client, proxy, Question(address, upstream.port, upstream.path)).objection(upstream.path)
+    return not objection, objection
 
 
 def ask(client: Any, proxy: Proxy, path: str) -> Answer:

@@ -287,8 +287,8 @@ class Transition:
     def _probe(self, process: int) -> tuple[bool, str]:
         gate = self.spec.gate
         if gate.port:
-            reply = ask_from(process, Question("127.0.0.1", gate.port, gate.path))
-            return reply.status == 200, reply.why or f"{gate.path} answers with {reply.status}"
+            objection = ask_from(process, Question("127.0.0.1", gate.port, gate.path)).objection(gate.path)
+            return not objection, objection
         try:
             code, output = engine.run_inside(self.client, self.spec.container, gate.command)
         except engine.docker_errors.APIError as error:  # it stopped between two looks; the loop will see it

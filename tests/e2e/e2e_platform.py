@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
 from ansible.module_utils.erni.database_apply import ADVISORY_LOCK  # noqa: E402 (its path is set above)
-from ansible.module_utils.erni.release_record import read_journal  # noqa: E402
+from ansible.module_utils.erni.release_record import read_journal  # noqa: E402 (likewise)
 
 ENV = "e2e"
 NAME = "erni-e2e"  # prefix of containers, networks and volumes

@@ -120,12 +120,13 @@ class Report:
             lines.append(f"{kind:10}{count:>8}" + "".join(f"{seconds:>8.3f} s" for seconds in times))
         lines += [f"{count:>6} x {what}" for what, count in self.failures_by_kind().items()]
         happened: list[Failure | Mark] = [*self.failures[:SHOWN_FAILURES], *self.marks]
-        lines += [_told(event) for event in sorted(happened, key=lambda event: event.at)]
+        lines += [line_about(event) for event in sorted(happened, key=lambda event: event.at)]
         hidden = len(self.failures) - SHOWN_FAILURES
         return "\n".join([*lines, f"and {hidden} failures more"] if hidden > 0 else lines)
 
 
-def _told(event: Failure | Mark) -> str:
+def line_about(event: Failure | Mark) -> str:
+    """A line of the report."""
     if isinstance(event, Mark):
         return f"{event.at:9.3f} s  -- {event.text}"
     return (
