@@ -111,12 +111,16 @@ def _variables(role: Role) -> list[str]:
     own = [name for name in role.options if name in role.defaults or name not in role.shared]
     common = [name for name in role.options if name not in own]
     header = ("name", "type", "default", "meaning")
-    lines = ["Its own, in [defaults/main.yml](defaults/main.yml):", ""]
-    lines += table(header, [_variable_row(role, name, role.defaults.get(name, NO_DEFAULT)) for name in own])
+    lines = []
+    if own:
+        lines += ["Its own, in [defaults/main.yml](defaults/main.yml):", ""]
+        lines += table(header, [_variable_row(role, name, role.defaults.get(name, NO_DEFAULT)) for name in own])
+        lines += [""]
     if common:
-        lines += ["", "Those that other roles read too, in [group_vars/all/](../../group_vars/all/):", ""]
+        lines += ["Those that other roles read too, in [group_vars/all/](../../group_vars/all/):", ""]
         lines += table(header, [_variable_row(role, name, role.shared[name][1]) for name in common])
-    return lines
+        lines += [""]
+    return lines[:-1]
 
 
 def _variable_row(role: Role, name: str, default: Any) -> tuple[str, ...]:

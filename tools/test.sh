@@ -102,6 +102,7 @@ unit() {
 }
 
 integration() {
+    need_packages zstd age
     need_engine
     need_images
     say 'Integration tests'

@@ -41,6 +41,7 @@ OWN_PREFIXES = (
     "nginx_",
     "docker_engine_",
     "release_",
+    "backup_",
     "erni_",
     "trusted_",
 )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible.module_utils.erni import release_source
+from ansible.module_utils.erni.backup_set import is_set_id
 
 from .errors import PlatformError
 
@@ -43,6 +44,8 @@ class Options:
     reason: str | None = None
     state: str | None = None
     restore_db: bool = False
+    max_age: int | None = None
+    set: str | None = None
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -65,6 +68,8 @@ class Options:
             "erni_reason": self.reason,
             "erni_state": self.state,
             "erni_restore_db": self.restore_db or None,
+            "erni_max_age": self.max_age,
+            "erni_set": self.set,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -111,6 +116,8 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         reason=_line("REASON", text("REASON")),
         state=_one_of("STATE", text("STATE"), STATES),
         restore_db=_flag("RESTORE_DB", text("RESTORE_DB")),
+        max_age=_number("MAX_AGE", text("MAX_AGE")),
+        set=_set_id("SET", text("SET")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -154,6 +161,16 @@ def _release_id(name: str, value: str | None) -> str | None:
     if value is not None and not _RELEASE_ID.fullmatch(value):
         raise PlatformError(
             f"{name}={value} is no release", "its id is 12 hexadecimal digits", "Run `make releases` to see them."
+        )
+    return value
+
+
+def _set_id(name: str, value: str | None) -> str | None:
+    if value is not None and not is_set_id(value):
+        raise PlatformError(
+            f"{name}={value} is no backup set",
+            "its id begins with the time, as in 20260102T120000Z-00ff",
+            "Run `make backups` to see them.",
         )
     return value
 

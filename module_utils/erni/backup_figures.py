@@ -1,0 +1,46 @@
+"""Figures about an environment's sets for Prometheus' textfile collector, written by one rename."""
+
+from __future__ import annotations
+
+import os
+
+from .backup_set import Manifest
+from .backup_store import Store
+from .files import File, ensure_folder, write_atomically
+
+GAUGES = {
+    "erni_backup_last_success_timestamp_seconds": "When the newest set began.",
+    "erni_backup_last_verified_timestamp_seconds": "When it was read whole and compared.",
+    "erni_backup_last_duration_seconds": "How long it took.",
+    "erni_backup_last_size_bytes": "What it takes on the disk.",
+    "erni_backup_sets": "How many sets there are.",
+    "erni_backup_last_drill_timestamp_seconds": "When a restore of a set was last tried with success.",
+}
+
+
+def write_figures(store: Store, environment: str) -> None:
+    """Beside the figures of all runs, below the folder that the sets' folder is in."""
+    sets, _ = store.manifests()
+    drilled = max((store.drilled(one.id) for one in sets), default=0.0)
+    folder = os.path.join(os.path.dirname(store.folder), "metrics")
+    ensure_folder(folder, 0o755)
+    write_atomically(File(os.path.join(folder, "erni_backup.prom"), figures(sets, environment, drilled), 0o644))
+
+
+def figures(sets: list[Manifest], environment: str, drilled: float) -> str:
+    """Prometheus' text format. A figure that is not known is left out: 0 would be a time long ago."""
+    values: dict[str, float] = {"erni_backup_sets": len(sets)}
+    if sets:
+        latest = max(sets, key=lambda one: one.began)
+        values |= {
+            "erni_backup_last_success_timestamp_seconds": latest.began,
+            "erni_backup_last_verified_timestamp_seconds": latest.verified,
+            "erni_backup_last_duration_seconds": latest.seconds,
+            "erni_backup_last_size_bytes": latest.size,
+        }
+    if drilled:
+        values["erni_backup_last_drill_timestamp_seconds"] = drilled
+    return "".join(
+        f'# HELP {name} {GAUGES[name]}\n# TYPE {name} gauge\n{name}{{environment="{environment}"}} {value:.1f}\n'
+        for name, value in sorted(values.items())
+    )

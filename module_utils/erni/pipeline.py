@@ -1,0 +1,159 @@
+"""Programs in a row, each reading what the one before it writes: the failure of any of them is the failure of all.
+
+A shell tells of the last one's failure only, and so archives a dump that has failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from .errors import PlatformError
+from .excerpts import last_lines
+from .files import sync_folder
+
+BLOCK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program with its arguments. What is secret goes into a file or the environment, never into ``words``."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that is on the disk as a whole: ``size`` in bytes."""
+
+    size: int
+    sha256: str
+
+
+def pour(source: int, programs: Sequence[Program], target: str, mode: int = 0o600) -> Written:
+    """Everything that the descriptor gives, through the programs, into a new file; on the disk when this returns.
+
+    :raises PlatformError: when a program fails or the disk is full; the file is gone then.
+    """
+    digest, size = hashlib.sha256(), 0
+    file = _create(target, mode)
+    try:
+        with file:
+
+            def write(block: bytes) -> None:
+                nonlocal size
+                file.write(block)
+                digest.update(block)
+                size += len(block)
+
+            flow(source, programs, write)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        os.unlink(target)
+        if isinstance(error, OSError):
+            raise _unwritten(target, error) from error
+        raise
+    sync_folder(os.path.dirname(target))
+    return Written(size, digest.hexdigest())
+
+
+def _create(target: str, mode: int) -> IO[bytes]:
+    """A file that is not there yet: another one's is never overwritten."""
+    try:
+        return os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
+    except OSError as error:
+        raise _unwritten(target, error) from error
+
+
+def _unwritten(target: str, error: OSError) -> PlatformError:
+    return PlatformError(f"{target} could not be written", str(error), "Make room there, or see to the disk.")
+
+
+def pour_file(source: str, programs: Sequence[Program], target: str, mode: int = 0o600) -> Written:
+    """:func:`pour` from a file."""
+    with open(source, "rb") as file:
+        return pour(file.fileno(), programs, target, mode)
+
+
+def measure(path: str) -> Written:
+    """A file's size and digest, by reading all of it."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    return Written(size, digest.hexdigest())
+
+
+def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], object]) -> None:
+    """Give the sink, block by block, what comes out of the last program.
+
+    :raises PlatformError: when a program fails. What the sink raises ends them all.
+    """
+    with ExitStack() as ends:
+        running: list[tuple[Program, subprocess.Popen[bytes], IO[bytes]]] = []
+        output: IO[bytes] = ends.enter_context(os.fdopen(os.dup(source), "rb", buffering=0))
+        for program in programs:
+            complaints = ends.enter_context(tempfile.TemporaryFile())
+            process = _start(program, output, complaints)
+            ends.callback(_end, process)
+            output.close()  # the program's alone now: it must hear when whoever reads from it has gone
+            running.append((program, process, complaints))
+            output = ends.enter_context(_output(process))
+        while block := output.read(BLOCK):
+            sink(block)
+        _judge(running)
+
+
+def _start(program: Program, source: Any, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            program.words,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env={**os.environ, **program.environment},
+            bufsize=0,
+        )
+    except FileNotFoundError as error:
+        raise PlatformError(
+            f"{program.words[0]} is missing on this host",
+            "there is no such program",
+            f"Run make up, which installs it, or apt-get install {program.words[0]}.",
+        ) from error
+
+
+def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    if process.stdout is None:
+        raise ValueError("it was started without a pipe for its output")
+    return process.stdout
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def _judge(running: list[tuple[Program, subprocess.Popen[bytes], IO[bytes]]]) -> None:
+    """Whoever was left by its reader dies of that: of all that failed, the last one is the cause."""
+    for program, process, complaints in reversed(running):
+        if process.wait() != 0:
+            complaints.seek(0)
+            said = last_lines(complaints.read().decode(errors="replace"))
+            why = f"{_ending(process.returncode)}; it says: {said or 'nothing'}"
+            raise PlatformError(f"{program.words[0]} failed", why)
+
+
+def _ending(code: int) -> str:
+    """A code as :mod:`subprocess` tells it: below 0 it is the signal's number."""
+    return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"

@@ -1,0 +1,191 @@
+"""Dump a database and the cluster's globals, and read a dump whole: the adapter around pg_dump and pg_restore.
+
+The dump and the count of its rows see one snapshot (PostgreSQL's manual, section 9.27.5), so that what was counted and
+what was written are the same, whatever is written to the database meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .copy_rows import RowCounter
+from .database_apply import connection
+from .errors import PlatformError
+from .pipeline import Program, Written, flow, pour
+from .postgres_facts import DatabaseFacts, count_rows, database_facts
+from .scratch_container import EXCHANGE, POLL_SECONDS, Job, Running, make_pipe, open_pipe, running
+
+SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
+COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3", "--threads=0"))
+EXPAND = Program(("zstd", "--quiet", "--stdout", "--decompress"))
+UNTOUCHED = "Nothing was changed, and the sets there are stay as they are."
+
+
+@dataclass(frozen=True)
+class Server:
+    """The PostgreSQL that runs on this host: its image, its user there, and the host's folders with its socket and
+    its configuration (where ``pgpass`` is)."""
+
+    platform: str
+    image: str
+    uid: int
+    gid: int
+    socket_folder: str
+    configuration: str
+    password: str
+    admin: str = "postgres"
+
+    def job(self, purpose: str, command: tuple[str, ...], exchange: str = "") -> Job:
+        """A program of the server's own image, as its user."""
+        return Job(
+            name=f"{self.platform}-backup-{purpose}",
+            platform=self.platform,
+            image=self.image,
+            command=command,
+            user=f"{self.uid}:{self.gid}",
+            exchange=exchange,
+            mounts={SOCKETS: self.socket_folder, CONFIGURATION: self.configuration},
+            environment={"PGPASSFILE": f"{CONFIGURATION}/pgpass"},
+        )
+
+    def access(self) -> tuple[str, ...]:
+        return (f"--host={SOCKETS}", f"--username={self.admin}", "--no-password")
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """What was written: file names in the folder, and the facts of the very moment that the dump shows."""
+
+    facts: DatabaseFacts
+    files: dict[str, Written]
+
+
+def dump(client: Any, server: Server, database: str, folder: str, exchange: str) -> Dumped:
+    """The database and the globals, compressed, into the folder.
+
+    :param exchange: an empty folder for the pipe between the server's image and this host.
+    :raises PlatformError: when any part of it fails; nothing of it counts then.
+    """
+    what = f"The database {database} could not be dumped"
+    with snapshot(server, database) as (name, cursor), ThreadPoolExecutor(1) as counting:
+        facts = database_facts(cursor, database)
+        rows = counting.submit(count_rows, cursor)
+        command = ("pg_dump", "--format=custom", "--compress=0", f"--snapshot={name}", "--lock-wait-timeout=60s")
+        written = {
+            "postgres.dump.zst": _through_pipe(
+                client, server, (*command, *server.access()), f"{folder}/postgres.dump.zst", exchange, what, database
+            )
+        }
+        facts = replace(facts, rows=rows.result())
+    globals_ = ("pg_dumpall", "--globals-only", *server.access())
+    what = "The cluster's roles could not be dumped"
+    written["globals.sql.zst"] = _through_pipe(client, server, globals_, f"{folder}/globals.sql.zst", exchange, what)
+    return Dumped(facts, written)
+
+
+def database_size(server: Server, database: str) -> int:
+    """Bytes, as the server stores it; an estimate from above of what a dump of it takes."""
+    with (
+        connection(server.socket_folder, database, server.admin, server.password) as connected,
+        connected.cursor() as cursor,
+    ):
+        cursor.execute("select pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def snapshot(server: Server, database: str) -> Iterator[tuple[str, Any]]:
+    """A transaction that changes nothing and holds a snapshot for others: its name, and a cursor in it."""
+    with (
+        connection(server.socket_folder, database, server.admin, server.password) as connected,
+        connected.cursor() as cursor,
+    ):
+        cursor.execute("begin isolation level repeatable read read only")
+        cursor.execute("select pg_export_snapshot()")
+        yield cursor.fetchone()[0], cursor
+        cursor.execute("commit")
+
+
+def read_whole(client: Any, server: Server, source: str, programs: list[Program], exchange: str) -> dict[str, int]:
+    """The rows of each table that a dump holds, found by restoring all of it to nowhere.
+
+    :param programs: what makes pg_restore's input of the file.
+    :raises PlatformError: when a byte of it cannot be read.
+    """
+    what, remedy = f"{source} cannot be restored from", "Take another set; make backups lists them."
+    counter = RowCounter()
+    into = make_pipe(os.path.join(exchange, "dump.pipe"), server.uid, server.gid)
+    out = make_pipe(os.path.join(exchange, "sql.pipe"), server.uid, server.gid)
+    # By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once.
+    told = f"exec pg_restore --data-only --file={EXCHANGE}/sql.pipe < {EXCHANGE}/dump.pipe"
+    command = ("sh", "-c", told)
+    try:
+        with running(client, server.job("verify", command, exchange)) as job, ThreadPoolExecutor(1) as feeding:
+            fed = feeding.submit(_feed, source, programs, into, job)
+            with open_pipe(out) as pipe:
+                job.writes_to(pipe, what, remedy)
+                flow(pipe, [], counter.feed)
+            fed.result()
+            job.succeed(what, remedy)
+    finally:
+        os.unlink(into)
+        os.unlink(out)
+    if not counter.complete():
+        raise PlatformError(what, "the data of its last table breaks off", remedy)
+    return counter.rows
+
+
+def _feed(source: str, programs: list[Program], pipe: str, job: Running) -> None:
+    """Into the pipe, as soon as the job reads from it; a job that ends before is for others to judge."""
+    while True:
+        try:
+            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            break
+        except OSError:  # nobody reads from it yet
+            if job.ended() is not None:
+                return
+            time.sleep(POLL_SECONDS)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as writing, open(source, "rb") as reading:
+        try:
+            flow(reading.fileno(), programs, writing.write)
+        except BrokenPipeError:
+            return
+
+
+def _through_pipe(
+    client: Any,
+    server: Server,
+    command: tuple[str, ...],
+    target: str,
+    exchange: str,
+    what: str,
+    *arguments: str,
+) -> Written:
+    pipe = make_pipe(os.path.join(exchange, "out.pipe"), server.uid, server.gid)
+    try:
+        # --no-sync: a pipe cannot be synchronized, and whoever reads from it does so with what it writes.
+        words = (*command, "--no-sync", f"--file={EXCHANGE}/out.pipe", *arguments)
+        job_ = server.job("dump", words, exchange)
+        with running(client, job_) as job, open_pipe(pipe) as source:
+            job.writes_to(source, what, UNTOUCHED)
+            written = pour(source, [COMPRESS], target)
+            _keep_if_successful(job, target, what)
+            return written
+    finally:
+        os.unlink(pipe)
+
+
+def _keep_if_successful(job: Running, target: str, what: str) -> None:
+    """What a program has written before it failed looks like what it should have written."""
+    try:
+        job.succeed(what, UNTOUCHED)
+    except PlatformError:
+        os.unlink(target)
+        raise

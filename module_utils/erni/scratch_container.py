@@ -1,0 +1,158 @@
+"""A program of a service's image in a container of its own, which is gone afterwards, whatever happens.
+
+Beside the service's container, not in it: what is killed there leaves a program behind that nobody finds, and takes
+memory that the service was given. And its output comes as files or pipes in a folder that both sides see, since the
+engine sometimes loses what a program printed (moby's issue 27289).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import engine
+from .errors import PlatformError
+from .excerpts import last_lines
+from .service_spec import LABEL_PREFIX
+
+POLL_SECONDS = 0.1
+EXCHANGE = "/exchange"  # where the container sees the folder that both sides see
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs: ``user`` is ``uid:gid``, ``mounts`` the host's folders by where the container sees them, read-only.
+
+    ``exchange`` is a folder of the host that it may write to. It has no network; where it needs a service, it has the
+    folder of that one's socket. ``memory`` is in bytes, 0 for no limit.
+    """
+
+    name: str
+    platform: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    exchange: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    memory: int = 0
+    cpus: float = 0.0
+
+
+class Running:
+    """A job that was started."""
+
+    def __init__(self, client: Any, job: Job) -> None:
+        self._client, self.job = client, job
+
+    def ended(self) -> int | None:
+        """Its exit code; None while it runs."""
+        state = self._client.inspect_container(self.job.name)["State"]
+        return None if state["Running"] else int(state["ExitCode"])
+
+    def said(self) -> str:
+        return last_lines(self._client.logs(self.job.name, tail=engine.LOG_EXCERPT_LINES).decode(errors="replace"))
+
+    def succeed(self, what: str, remedy: str, timeout: float = 60.0) -> None:
+        """Wait for its end.
+
+        :raises PlatformError: beginning with ``what``, when that is not a success, or does not come in time.
+        """
+        deadline = time.monotonic() + timeout
+        while (code := self.ended()) is None:
+            if time.monotonic() > deadline:
+                raise PlatformError(what, f"{self.job.command[0]} did not end within {timeout:g} s", remedy)
+            time.sleep(POLL_SECONDS)
+        if code != 0:
+            said = self.said() or "nothing"
+            raise PlatformError(what, f"{self.job.command[0]} ended with code {code}; it says: {said}", remedy)
+
+    def writes_to(self, pipe: int, what: str, remedy: str) -> None:
+        """Wait until it has written something to the pipe that was opened by :func:`open_pipe`, or has ended well.
+
+        :raises PlatformError: as :meth:`succeed`.
+        """
+        watched = select.poll()
+        watched.register(pipe, select.POLLIN)
+        while not watched.poll(1000 * POLL_SECONDS):
+            if self.ended() is not None:
+                self.succeed(what, remedy)
+                break
+        os.set_blocking(pipe, True)
+
+
+def make_pipe(path: str, uid: int, gid: int) -> str:
+    """A named pipe for a program of that user."""
+    os.mkfifo(path, 0o600)
+    os.chown(path, uid, gid)
+    return path
+
+
+@contextmanager
+def open_pipe(path: str) -> Iterator[int]:
+    """The reading end; it does not wait for a writer, who might never come."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def running(client: Any, job: Job) -> Iterator[Running]:
+    """The job, started; nothing is left of it afterwards, nor of one that was killed before."""
+    what = f"{job.command[0]} could not be run in {job.image}"
+    engine.remove_if_present(client, job.name)
+    try:
+        with engine.explained(what):
+            client.create_container_from_config(job_config(job), job.name)
+            client.start(job.name)
+        yield Running(client, job)
+    finally:
+        engine.remove_if_present(client, job.name)
+
+
+def left_over(client: Any, platform: str) -> list[str]:
+    """The names of jobs whose owner was killed, as long as no other one works on the platform."""
+    labels = [f"{LABEL_PREFIX}platform={platform}", f"{LABEL_PREFIX}job"]
+    found = client.containers(all=True, filters={"label": labels})
+    return sorted(name.removeprefix("/") for container in found for name in container["Names"])
+
+
+def job_config(job: Job) -> dict[str, Any]:
+    """The body of ``POST /containers/create`` (Docker Engine API 1.41)."""
+    mounts = [{"Type": "bind", "Source": s, "Target": t, "ReadOnly": True} for t, s in sorted(job.mounts.items())]
+    if job.exchange:
+        mounts.append({"Type": "bind", "Source": job.exchange, "Target": EXCHANGE, "ReadOnly": False})
+    return {
+        "Image": job.image,
+        "User": job.user,
+        "Entrypoint": [job.command[0]],
+        "Cmd": list(job.command[1:]),
+        "Env": [f"{name}={value}" for name, value in sorted(job.environment.items())],
+        "Labels": {f"{LABEL_PREFIX}platform": job.platform, f"{LABEL_PREFIX}job": job.name},
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Mounts": mounts,
+            "Tmpfs": {"/tmp": "size=64m,mode=1777"},  # noqa: S108 (in the container)
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Memory": job.memory,
+            "NanoCpus": round(job.cpus * 1_000_000_000),
+            "PidsLimit": 64,
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
+        },
+    }
+
+
+def missing_images(client: Any, jobs: Sequence[Job]) -> list[str]:
+    """Of the jobs' images those that are not on the host."""
+    return sorted({job.image for job in jobs if engine.image_id(client, job.image) is None})

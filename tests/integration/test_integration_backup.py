@@ -1,0 +1,312 @@
+"""Parts of a backup set against a real PostgreSQL and a real Redis: whole, of one moment, or none at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.erni import backup_parts, engine, postgres_dump, redis_snapshot
+from ansible.module_utils.erni.backup_set import Part
+from ansible.module_utils.erni.database_plan import DatabaseSpec
+from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.pipeline import pour_file
+from ansible.module_utils.erni.scratch_container import left_over
+from postgres_server import Server
+
+# Every kind of thing that a count of rows or a name could stumble over.
+AWKWARD = """
+    create table empty (id int);
+    create table "Odd ""name"", with (brackets)" (id int, "a b" text);
+    insert into "Odd ""name"", with (brackets)"
+         values (1, E'tab\\t line\\n end \\\\. \\\\.\\n'), (2, null), (3, 'Zürich 東京');
+    create table many as select n as id, repeat('x', 100) as filler from generate_series(1, 50000) n;
+    create table parts (id int, year int) partition by range (year);
+    create table parts_2025 partition of parts for values from (2025) to (2026);
+    create table parts_2026 partition of parts for values from (2026) to (2027);
+    insert into parts select n, 2025 + n % 2 from generate_series(1, 11) n;
+    create table child (extra text) inherits (many);
+    insert into child values (1, 'of the child', 'e');
+    create schema "Other";
+    create table "Other".things (id int);
+    insert into "Other".things values (1);
+    select lo_from_bytea(0, '\\xdeadbeef');
+"""
+ROWS = {
+    "public.empty": 0,
+    'public."Odd ""name"", with (brackets)"': 3,
+    "public.many": 50_000,
+    "public.child": 1,
+    "public.parts_2025": 5,
+    "public.parts_2026": 6,
+    '"Other".things': 1,
+}
+
+
+@pytest.fixture
+def database(server: Server, spec: DatabaseSpec) -> str:
+    """The application's database, with its schema."""
+    server.converge(spec)
+    return spec.name
+
+
+@pytest.fixture
+def postgres(client: Any, server: Server, tmp_path: Path) -> postgres_dump.Server:
+    """The server as a backup sees it."""
+    configuration = tmp_path / "configuration"
+    configuration.mkdir()
+    (configuration / "pgpass").write_text(f"*:*:*:postgres:{server.password}\n")
+    for path in (configuration, configuration / "pgpass"):
+        os.chown(path, 999, 999)
+    (configuration / "pgpass").chmod(0o600)
+    image = client.inspect_container(server.container)["Image"]
+    platform = f"erni-test-{secrets.token_hex(4)}"
+    return postgres_dump.Server(platform, image, 999, 999, server.folder, str(configuration), server.password)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    made = tmp_path / "part"
+    made.mkdir(mode=0o711)
+    return str(made)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(client: Any, postgres: postgres_dump.Server) -> Iterator[None]:
+    yield
+    assert left_over(client, postgres.platform) == []
+
+
+def take(client: Any, postgres: postgres_dump.Server, database: str, folder: str) -> Part:
+    return backup_parts.postgres_part(client, postgres, database, folder, "one")
+
+
+def test_a_dump_holds_every_row_and_what_a_restore_needs_to_know(
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+) -> None:
+    server.ask(AWKWARD, database)
+    server.ask(f'alter database "{database}" set statement_timeout = 12345')
+
+    part = take(client, postgres, database, folder)
+
+    rows = part.facts["rows"]
+    assert {name: rows.get(name) for name in ROWS} == ROWS
+    assert "public.parts" not in rows, "its rows are its partitions'"
+    assert "public.messages" in rows
+    assert part.facts["large_objects"] == 1
+    assert part.facts["settings"] == {"": ("statement_timeout=12345",)}
+    assert part.facts["version_number"] // 10_000 == 15
+    assert any(entry.startswith("uuid-ossp=") for entry in part.facts["extensions"])
+    assert sorted(os.listdir(folder)) == ["globals.sql.zst", "postgres.dump.zst"]
+    assert {file.name: file.size for file in part.files} == {
+        name: os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)
+    }
+
+
+def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the_while(
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+) -> None:
+    server.ask("create table pairs as select n from generate_series(1, 200000) n", database)
+    stop, written = threading.Event(), 0
+
+    def write() -> None:
+        nonlocal written
+        while not stop.is_set():
+            server.ask("begin; insert into pairs values (0); insert into pairs values (0); commit", database)
+            written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not written:
+            time.sleep(0.01)
+        before = written
+        rows = take(client, postgres, database, folder).facts["rows"]["public.pairs"]
+        during = written - before
+    finally:
+        stop.set()
+        writer.join()
+    assert rows % 2 == 0
+    assert during > 0, "writes go on while a backup is made"
+
+
+def test_a_database_without_tables_makes_no_part(
+    client: Any, server: Server, postgres: postgres_dump.Server, spec: DatabaseSpec, folder: str
+) -> None:
+    server.ask(f'create database "{spec.name}"')
+    with pytest.raises(PlatformError, match="has no tables"):
+        take(client, postgres, spec.name, folder)
+
+
+def test_a_server_that_refuses_is_told_with_its_own_words(
+    client: Any, postgres: postgres_dump.Server, database: str, folder: str
+) -> None:
+    Path(postgres.configuration, "pgpass").write_text("*:*:*:postgres:wrong\n")
+    with pytest.raises(PlatformError, match=r"could not be dumped: pg_dump ended with code 1.*password authentication"):
+        take(client, postgres, database, folder)
+    assert "postgres.dump.zst" not in os.listdir(folder)
+
+
+@pytest.mark.parametrize("victim", ["dump", "server's session"])
+def test_what_dies_in_the_middle_leaves_no_dump(
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, victim: str
+) -> None:
+    server.ask("create table big as select n, repeat('x', 500) from generate_series(1, 400000) n", database)
+    job = postgres.job("dump", ("x",)).name
+
+    def kill() -> None:
+        sessions = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'pg_dump'"
+        for _ in range(2000):
+            if victim == "dump":
+                with suppress(engine.docker_errors.APIError):
+                    client.kill(job)
+                    return
+            elif server.ask(f"{sessions} and query like 'COPY%'")[0][0]:
+                return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(PlatformError, match="could not be dumped"):
+        take(client, postgres, database, folder)
+    killer.join()
+    assert "postgres.dump.zst" not in os.listdir(folder)
+
+
+@pytest.mark.parametrize(
+    "harm", ["cut", "cut within the compression's last block", "flipped", "emptied", "of another kind"]
+)
+def test_a_damaged_dump_is_found_by_reading_it_whole(
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, harm: str
+) -> None:
+    server.ask(AWKWARD, database)
+    take(client, postgres, database, folder)
+    dump = Path(folder, "postgres.dump.zst")
+    content = bytearray(dump.read_bytes())
+    match harm:
+        case "cut":
+            content = content[: len(content) // 2]
+        case "cut within the compression's last block":
+            content = content[:-3]
+        case "flipped":
+            content[len(content) // 2] ^= 0xFF
+        case "emptied":
+            content = bytearray()
+        case _:
+            content = bytearray(Path(folder, "globals.sql.zst").read_bytes())
+    dump.write_bytes(content)
+    exchange = Path(folder, "exchange")
+    exchange.mkdir()
+    os.chown(exchange, 999, 999)
+    with pytest.raises(PlatformError):
+        postgres_dump.read_whole(client, postgres, str(dump), [postgres_dump.EXPAND], str(exchange))
+    assert os.listdir(exchange) == []
+
+
+# Redis
+
+
+@pytest.fixture
+def redis(client: Any, image_of: Callable[[str], str], tmp_path: Path) -> Iterator[redis_snapshot.Server]:
+    """A Redis with an operator, as the platform runs it."""
+    sockets, configuration = tmp_path / "sockets", tmp_path / "redis"
+    for path in (sockets, configuration):
+        path.mkdir()
+        path.chmod(0o777)
+    password = secrets.token_urlsafe(16)
+    (configuration / "operator_password").write_text(password)
+    (configuration / "redis.conf").write_text(
+        "port 0\nunixsocket /run/redis/redis.sock\nunixsocketperm 777\nappendonly yes\n"
+        f"user default off\nuser operator on >{password} ~* &* +@all\n"
+    )
+    name, image = f"erni-test-{secrets.token_hex(4)}-redis", image_of("redis")
+    host = client.create_host_config(
+        binds={
+            str(sockets): {"bind": "/run/redis", "mode": "rw"},
+            str(configuration): {"bind": "/etc/erni", "mode": "ro"},
+        },
+        tmpfs={"/data": "uid=999,gid=999"},
+    )
+    client.create_container(
+        image, command=["redis-server", "/etc/erni/redis.conf"], name=name, user="999:999", host_config=host
+    )
+    try:
+        client.start(name)
+        server = redis_snapshot.Server(name.removesuffix("-redis"), image, 999, 999, str(sockets), str(configuration))
+        deadline = time.monotonic() + 20
+        while not (sockets / "redis.sock").exists():
+            assert time.monotonic() < deadline, client.logs(name)
+            time.sleep(0.05)
+        yield server
+    finally:
+        client.remove_container(name, force=True, v=True)
+
+
+def say(client: Any, redis: redis_snapshot.Server, *words: str) -> str:
+    told = 'REDISCLI_AUTH="$(cat /etc/erni/operator_password)" exec redis-cli --no-auth-warning --user operator "$@"'
+    words = ("-s", "/run/redis/redis.sock", *words)
+    code, output = engine.run_inside(client, f"{redis.platform}-redis", ("sh", "-c", told, "redis-cli", *words))
+    assert code == 0, output
+    return output
+
+
+def test_a_snapshot_of_redis_holds_every_key_with_its_expiry(
+    client: Any, redis: redis_snapshot.Server, folder: str
+) -> None:
+    say(client, redis, "MSET", *(word for n in range(100) for word in (f"key:{n}", "value")))
+    for command in (
+        "RPUSH list a b",
+        "SADD set a",
+        "ZADD sorted 1 a",
+        "HSET hash f v",
+        "XADD stream * f v",
+        "PFADD hll a",
+    ):
+        say(client, redis, *command.split())
+    for number in range(10):
+        say(client, redis, "EXPIRE", f"key:{number}", "3600")
+    say(client, redis, "-n", "3", "SET", "elsewhere", "x")
+
+    part = backup_parts.redis_part(client, redis, folder, "one")
+
+    assert (part.facts["keys"], part.facts["expiring"], part.facts["expired"]) == (107, 10, 0)
+    assert part.facts["version"].startswith("7.")
+    assert os.listdir(folder) == ["redis.rdb.zst"]
+    assert left_over(client, redis.platform) == []
+
+
+def test_a_redis_that_refuses_makes_no_part(client: Any, redis: redis_snapshot.Server, folder: str) -> None:
+    Path(redis.configuration, "operator_password").write_text("wrong")
+    with pytest.raises(PlatformError, match="The snapshot of Redis could not be taken"):
+        backup_parts.redis_part(client, redis, folder, "one")
+    assert os.listdir(folder) in ([], ["exchange"])
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "emptied"])
+def test_a_damaged_snapshot_is_found_by_reading_it_whole(
+    client: Any, redis: redis_snapshot.Server, folder: str, harm: str
+) -> None:
+    say(client, redis, "MSET", *(word for n in range(1000) for word in (f"key:{n}", "value")))
+    backup_parts.redis_part(client, redis, folder, "one")
+    exchange = Path(folder, "exchange")
+    exchange.mkdir()
+    os.chown(exchange, 999, 999)
+    pour_file(f"{folder}/redis.rdb.zst", [postgres_dump.EXPAND], f"{exchange}/redis.rdb", 0o644)
+    content = bytearray((exchange / "redis.rdb").read_bytes())
+    assert redis_snapshot.read_whole(client, redis, str(exchange), "x").keys == 1000
+    match harm:
+        case "cut":
+            content = content[: len(content) // 2]
+        case "flipped":
+            content[len(content) // 2] ^= 0xFF
+        case _:
+            content = bytearray()
+    (exchange / "redis.rdb").write_bytes(content)
+    with pytest.raises(PlatformError, match="x: "):
+        redis_snapshot.read_whole(client, redis, str(exchange), "x")

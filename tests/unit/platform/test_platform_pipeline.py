@@ -1,0 +1,94 @@
+"""Programs in a row: each one's failure is noticed, and nothing half-written is left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.pipeline import Program, Written, flow, measure, pour, pour_file
+
+TEXT = b"some text\n" * 300_000
+AS_IT_IS = Program(("cat",))
+FAILS = Program(("sh", "-c", "cat > /dev/null; echo out of luck >&2; exit 3"))
+FAILS_EARLY = Program(("sh", "-c", "echo no >&2; exit 4"))
+DIES = Program(("sh", "-c", "kill -TERM $$"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "source").write_bytes(TEXT)
+    descriptor = os.open(tmp_path / "source", os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_everything_arrives_with_its_size_and_digest(source: int, tmp_path: Path, count: int) -> None:
+    target = tmp_path / "target"
+    written = pour(source, [AS_IT_IS] * count, str(target))
+    assert target.read_bytes() == TEXT
+    assert written == Written(len(TEXT), hashlib.sha256(TEXT).hexdigest()) == measure(str(target))
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("programs", "said"),
+    [
+        ([FAILS, AS_IT_IS], "sh failed: it ended with code 3; it says: out of luck."),
+        ([AS_IT_IS, FAILS], "sh failed: it ended with code 3; it says: out of luck."),
+        ([AS_IT_IS, FAILS, AS_IT_IS], "it says: out of luck."),
+        ([AS_IT_IS, FAILS_EARLY], "sh failed: it ended with code 4; it says: no."),  # the first one dies of it, too
+        ([DIES], "sh failed: ended by signal SIGTERM; it says: nothing."),
+        ([Program(("no-such-program",))], "no-such-program is missing on this host"),
+        ([AS_IT_IS, Program(("no-such-program",))], "apt-get install no-such-program"),
+    ],
+)
+def test_the_failure_of_any_program_is_told_and_leaves_no_file(
+    source: int, tmp_path: Path, programs: list[Program], said: str
+) -> None:
+    with pytest.raises(PlatformError) as raised:
+        pour(source, programs, str(tmp_path / "target"))
+    assert said in str(raised.value)
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_a_file_that_is_there_is_never_overwritten(source: int, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    with pytest.raises(PlatformError, match="target could not be written"):
+        pour(source, [], str(tmp_path / "target"))
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_a_full_disk_leaves_no_file_and_no_program(
+    source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PlatformError, match=r"No space left on device\. Make room there"):
+        pour(source, [AS_IT_IS], str(tmp_path / "target"))
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_what_the_sink_raises_ends_the_programs(source: int) -> None:
+    def stop(_block: bytes) -> None:
+        raise ZeroDivisionError
+
+    begin = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        flow(source, [AS_IT_IS, Program(("sh", "-c", "cat; sleep 60"))], stop)
+    assert time.monotonic() - begin < 30
+
+
+def test_programs_see_the_environment_and_secrets_in_it_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    program = Program(("sh", "-c", 'printf %s "$TOLD"'), {"TOLD": "a-secret"})
+    pour_file(str(tmp_path / "empty"), [program], str(tmp_path / "target"))
+    assert (tmp_path / "target").read_text() == "a-secret"
+    assert "a-secret" not in repr(program)
