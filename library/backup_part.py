@@ -29,6 +29,7 @@ options:
   volume: {description: "The volume with the sessions (sessions).", type: str, default: ""}
   file: {description: "Their file in it.", type: str, default: conversations.db}
   releases: {description: "The folder of the releases' records (release).", type: str, default: ""}
+  allow_empty: {description: "Whether a database without tables is a part, too.", type: bool, default: false}
   last_stored: {description: "Bytes that the last set's part took; 0 where there is none.", type: int, default: 0}
 author: ERNI Building Agents operations
 """
@@ -81,6 +82,7 @@ ARGUMENT_SPEC = {
     "volume": {"type": "str", "default": ""},
     "file": {"type": "str", "default": "conversations.db"},
     "releases": {"type": "str", "default": ""},
+    "allow_empty": {"type": "bool", "default": False},
     "last_stored": {"type": "int", "default": 0},
 }
 
@@ -101,7 +103,8 @@ def write(client: Any, params: dict[str, Any], folder: str) -> Part:
             )
             size = postgres_dump.database_size(server, params["database"])
             backup_parts.check_room(folder, backup_parts.room_needed(size, params["last_stored"]))
-            return backup_parts.postgres_part(client, server, params["database"], folder, params["host"])
+            empty = params["allow_empty"]
+            return backup_parts.postgres_part(client, server, params["database"], folder, params["host"], empty)
         case "redis":
             image, uid, gid = backup_parts.runs_as(client, params["container"])
             redis = redis_snapshot.Server(

@@ -23,6 +23,7 @@ options:
   max_age: {description: "Seconds for which the newest set is fresh enough (begin); 0: never.", type: int, default: 0}
   parts: {description: "Results of C(backup_part) (publish).", type: list, elements: dict, default: []}
   recipients: {description: "Public keys of age that may read it; none: open.", type: list, elements: str, default: []}
+  safety: {description: "Whether it is made of what a restore is about to replace.", type: bool, default: false}
   accept_collapse: {description: "Whether a part may have lost most of its rows.", type: bool, default: false}
   retention:
     description: What stays (prune).
@@ -89,6 +90,7 @@ ARGUMENT_SPEC = {
     "max_age": {"type": "int", "default": 0},
     "parts": {"type": "list", "elements": "dict", "default": []},
     "recipients": {"type": "list", "elements": "str", "default": []},
+    "safety": {"type": "bool", "default": False},
     "accept_collapse": {"type": "bool", "default": False},
     "retention": {"type": "dict", "default": {}, "options": RETENTION},
 }
@@ -139,6 +141,7 @@ def publish(store: Store, params: dict[str, Any]) -> dict[str, Any]:
         parts=assemble(store, identifier, made, params["recipients"]),
         verified=time.time(),
         recipients=tuple(params["recipients"]),
+        safety=params["safety"],
     )
     manifest = replace(manifest, seconds=round(time.time() - started, 1))
     store.publish(manifest)
@@ -149,7 +152,9 @@ def publish(store: Store, params: dict[str, Any]) -> dict[str, Any]:
 def prune(store: Store, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     sets, _ = store.manifests()
     rules = RetentionRules(**params["retention"])
-    leaving = to_remove([Kept(s.id, s.began, s.verified > 0, store.drilled(s.id) > 0) for s in sets], rules)
+    leaving = to_remove(
+        [Kept(s.id, s.began, s.verified > 0 and not s.safety, store.drilled(s.id) > 0) for s in sets], rules
+    )
     if not check_mode:
         for one in leaving:
             store.remove(one.id)

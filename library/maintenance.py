@@ -12,6 +12,10 @@ options:
   platform: {description: "Prefix of the containers' names.", type: str, required: true}
   path: {description: "The live folder on the nginx host.", type: path, required: true}
   state: {description: "Whether maintenance is on.", type: str, choices: ["on", "off"], required: true}
+  by:
+    description: The verb that needs it for a while. It leaves alone, and does not end, what somebody else has begun.
+    type: str
+    default: ""
 author: ERNI Building Agents operations
 """
 
@@ -42,6 +46,7 @@ ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["on", "off"], "required": True},
+    "by": {"type": "str", "default": ""},
 }
 
 
@@ -57,14 +62,16 @@ def require_nginx(path: str) -> None:
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    live, wanted = LiveFolder(module.params["path"]), module.params["state"] == "on"
+    params = module.params
+    live, wanted = LiveFolder(params["path"]), params["state"] == "on"
     try:
-        with host_lock(module.params["platform"], f"maintenance {module.params['state']}"):
-            plan = plan_maintenance(wanted, live.in_maintenance())
+        with host_lock(params["platform"], f"maintenance {params['state']}"):
+            is_on = live.in_maintenance()
+            plan = plan_maintenance(wanted, is_on, params["by"], live.maintenance_by())
             if plan.changed:
                 require_nginx(live.path)
             if plan.changed and not module.check_mode:
-                live.set_maintenance(wanted)
+                live.set_maintenance(wanted, params["by"])
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=plan.changed, actions=plan.sentences, diff=plan.diff("maintenance"))

@@ -18,7 +18,20 @@ from erni_cli.options import Options
 from erni_cli.process import run_to_its_end
 from erni_cli.programs import child_environment, executable
 
-CHANGING_VERBS = {"up", "deploy", "rollback", "maintenance", "backup", "start", "stop", "restart", "destroy", "secrets"}
+CHANGING_VERBS = {
+    "up",
+    "deploy",
+    "rollback",
+    "maintenance",
+    "backup",
+    "restore",
+    "restore-undo",
+    "start",
+    "stop",
+    "restart",
+    "destroy",
+    "secrets",
+}
 REFUSED, LOCKED, INTERRUPTED = 2, 3, 130
 TELLING_SECONDS = 30
 

@@ -21,15 +21,18 @@ MEGABYTE = 1 << 20
 SPARE = 256 * MEGABYTE  # what a backup leaves free for all else on the disk
 
 
-def postgres_part(client: Any, server: postgres_dump.Server, database: str, folder: str, host: str) -> Part:
+def postgres_part(
+    client: Any, server: postgres_dump.Server, database: str, folder: str, host: str, allow_empty: bool = False
+) -> Part:
     """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder.
 
+    :param allow_empty: a database without tables is a part, too.
     :raises PlatformError: when the database is empty, or what was written is not what it holds.
     """
     began = time.time()
     exchange = _exchange(folder, server.uid, server.gid)
     dumped = postgres_dump.dump(client, server, database, folder, exchange)
-    if not dumped.facts.rows:
+    if not dumped.facts.rows and not allow_empty:
         raise PlatformError(
             f"The database {database} has no tables",
             "a set without them would only push good ones out of the retention",

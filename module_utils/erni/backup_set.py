@@ -52,7 +52,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A whole set. ``began`` and ``verified`` are seconds since the epoch, ``recipients`` whom it is encrypted for."""
+    """A whole set. ``began`` and ``verified`` are seconds since the epoch, ``recipients`` whom it is encrypted for.
+
+    ``safety``: made of what a restore was about to replace. It is none that one would want back without naming it.
+    """
 
     id: str
     environment: str
@@ -64,6 +67,7 @@ class Manifest:
     parts: tuple[Part, ...]
     verified: float
     recipients: tuple[str, ...] = ()
+    safety: bool = False
     format: int = FORMAT
 
     @property
@@ -124,7 +128,7 @@ def newest(sets: Iterable[Manifest]) -> Manifest | None:
 
 def fresh_enough(sets: Iterable[Manifest], now: float, max_age: float) -> Manifest | None:
     """The newest set, where it is not older than ``max_age`` seconds; 0 takes none."""
-    latest = newest(sets)
+    latest = newest(one for one in sets if not one.safety)
     return latest if latest is not None and now - latest.began < max_age else None
 
 
@@ -148,7 +152,7 @@ def collapse(part: Part, before: Iterable[Manifest], rules: CollapseRules = DEFA
     """
     if part.kind not in (POSTGRES, SESSIONS):
         return ""
-    earlier = sorted(before, key=lambda one: one.began)[-rules.compared :]
+    earlier = sorted((one for one in before if not one.safety), key=lambda one: one.began)[-rules.compared :]
     totals = sorted(rows_of(same) for one in earlier for same in one.part(part.kind) if same.host == part.host)
     usual = totals[len(totals) // 2] if totals else 0
     now = rows_of(part)

@@ -34,11 +34,15 @@ class RowCounter:
         """Whether the last table's data came to its end."""
         return not self._table
 
+    def between_tables(self, line: bytes) -> None:
+        """For whoever wants to see the lines that are no table's data."""
+
     def _between_tables(self, text: bytes, begin: int) -> int:
         """Where the next line begins; -1 where this one is not whole yet."""
         end = text.find(b"\n", begin) + 1
         if end == 0:
             return -1
+        self.between_tables(text[begin:end])
         if text.startswith(BEGIN, begin) and text.endswith(TO_ROWS, begin, end):
             self._table = _name(text[begin + len(BEGIN) : end - len(TO_ROWS)])
             self.rows.setdefault(self._table, 0)

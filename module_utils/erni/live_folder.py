@@ -79,8 +79,19 @@ class LiveFolder:
     def in_maintenance(self) -> bool:
         return os.path.isfile(self._at("maintenance"))
 
-    def set_maintenance(self, on: bool) -> None:
+    def maintenance_by(self) -> str:
+        """Who has turned users away; '' where they are let in, or nobody has said."""
+        try:
+            with open(self._at("maintenance"), encoding="utf-8") as file:
+                return file.read().strip()
+        except FileNotFoundError:
+            return ""
+
+    def set_maintenance(self, on: bool, by: str = "") -> None:
         self._set_flag("maintenance", on)
+        if on and by:
+            with open(self._at("maintenance"), "w", encoding="utf-8") as file:
+                file.write(f"{by}\n")
 
     def missing(self) -> list[str]:
         """What :meth:`complete` would make, as paths; folders come before what lies in them."""
@@ -199,10 +210,11 @@ def plan_completion(path: str, missing: list[str]) -> Plan:
     return plan
 
 
-def plan_maintenance(wanted: bool, observed: bool) -> Plan:
-    """Whether users are turned away, as it should be and as it is."""
+def plan_maintenance(wanted: bool, observed: bool, by: str = "", begun_by: str = "") -> Plan:
+    """Whether users are turned away, as it should be and as it is. A verb ends only what it has begun itself."""
     plan = Plan()
-    if wanted != observed:
+    somebody_elses = observed and by != "" and begun_by != by
+    if wanted != observed and not somebody_elses:
         plan.differences.append(Difference("maintenance", _word(observed), _word(wanted)))
         sentence = "users are told of maintenance from now on" if wanted else "users are let in again"
         plan.add("set_maintenance", "maintenance", sentence)

@@ -20,14 +20,20 @@ from .excerpts import last_lines
 from .files import sync_folder
 
 BLOCK = 1 << 20  # bytes
+SECRET_FILE = "{secret}"  # noqa: S105 (a placeholder)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program with its arguments. What is secret goes into a file or the environment, never into ``words``."""
+    """A program with its arguments. What is secret is never one of them: everybody on the host sees those.
+
+    Of ``words`` the one that is :data:`SECRET_FILE` becomes the path of a file with ``secret``, which is in memory only
+    and which no other program can open.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,17 @@ def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], objec
 
 
 def _start(program: Program, source: Any, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    secret = _secret_file(program.secret)
+    words = [f"/dev/fd/{secret}" if word == SECRET_FILE else word for word in program.words]
     try:
         return subprocess.Popen(
-            program.words,
+            words,
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env={**os.environ, **program.environment},
             bufsize=0,
+            pass_fds=[] if secret is None else [secret],
         )
     except FileNotFoundError as error:
         raise PlatformError(
@@ -130,6 +139,18 @@ def _start(program: Program, source: Any, complaints: IO[bytes]) -> subprocess.P
             "there is no such program",
             f"Run make up, which installs it, or apt-get install {program.words[0]}.",
         ) from error
+    finally:
+        if secret is not None:
+            os.close(secret)
+
+
+def _secret_file(secret: str) -> int | None:
+    if not secret:
+        return None
+    descriptor = os.memfd_create("secret")
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+        file.write(secret)
+    return descriptor
 
 
 def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -7,8 +7,7 @@ what was written are the same, whatever is written to the database meanwhile.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from .database_apply import connection
 from .errors import PlatformError
 from .pipeline import Program, Written, flow, pour
 from .postgres_facts import DatabaseFacts, count_rows, database_facts
-from .scratch_container import EXCHANGE, POLL_SECONDS, Job, Running, make_pipe, open_pipe, running
+from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
 COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3", "--threads=0"))
@@ -41,7 +40,9 @@ class Server:
     password: str
     admin: str = "postgres"
 
-    def job(self, purpose: str, command: tuple[str, ...], exchange: str = "") -> Job:
+    def job(
+        self, purpose: str, command: tuple[str, ...], exchange: str = "", environment: Mapping[str, str] | None = None
+    ) -> Job:
         """A program of the server's own image, as its user."""
         return Job(
             name=f"{self.platform}-backup-{purpose}",
@@ -51,7 +52,7 @@ class Server:
             user=f"{self.uid}:{self.gid}",
             exchange=exchange,
             mounts={SOCKETS: self.socket_folder, CONFIGURATION: self.configuration},
-            environment={"PGPASSFILE": f"{CONFIGURATION}/pgpass"},
+            environment={"PGPASSFILE": f"{CONFIGURATION}/pgpass", **(environment or {})},
         )
 
     def access(self) -> tuple[str, ...]:
@@ -143,15 +144,9 @@ def read_whole(client: Any, server: Server, source: str, programs: list[Program]
 
 def _feed(source: str, programs: list[Program], pipe: str, job: Running) -> None:
     """Into the pipe, as soon as the job reads from it; a job that ends before is for others to judge."""
-    while True:
-        try:
-            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            break
-        except OSError:  # nobody reads from it yet
-            if job.ended() is not None:
-                return
-            time.sleep(POLL_SECONDS)
-    os.set_blocking(descriptor, True)
+    descriptor = job.reads_from(pipe)
+    if descriptor is None:
+        return
     with os.fdopen(descriptor, "wb") as writing, open(source, "rb") as reading:
         try:
             flow(reading.fileno(), programs, writing.write)

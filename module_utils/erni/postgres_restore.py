@@ -7,10 +7,10 @@ brings it back.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from .database_apply import MAINTENANCE_DATABASE, connection
@@ -18,6 +18,9 @@ from .errors import PlatformError
 from .pipeline import Program, pour_file
 from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences
+from .postgres_fingerprint import fingerprint
+from .postgres_roles import give_settings
+from .restore_record import BEFORE
 from .scratch_container import EXCHANGE, running
 
 try:
@@ -26,21 +29,17 @@ except ImportError:  # said as a sentence by those who connect
     sql = None  # type: ignore[assignment]
 
 RESTORE_SECONDS = 24 * 3600.0
-SCRATCH_SUFFIX, KEPT_SUFFIX = "_restored", "_before_"
+SCRATCH_SUFFIX = "_restored"
+UNKNOWN = -1
 LIVE_UNTOUCHED = "The database that serves was not touched."
+OTHER_SET = f"{LIVE_UNTOUCHED} Take another set; make backups lists them."
 
-ROLES = "select rolname from pg_roles where rolname = any(%s)"
 DATABASES = "select datname from pg_database where datname = any(%s)"
-KEPT = "select datname from pg_database where datname like %s order by 1"
-SESSIONS = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()"
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """``kept`` is the name of the database that served before ('' where there was none); ``seconds`` without one."""
-
-    kept: str
-    seconds: float
+KEPT = "select datname from pg_database where starts_with(datname, %s) order by 1"
+END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s"
+TERMINATE_EVERY = 0.02  # seconds
+# Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
+LOADING = "-c synchronous_commit=off"
 
 
 def scratch_name(database: str) -> str:
@@ -48,21 +47,28 @@ def scratch_name(database: str) -> str:
     return f"{database}{SCRATCH_SUFFIX}"
 
 
-def restore_beside(
-    client: Any, server: Server, facts: DatabaseFacts, dump: str, programs: Sequence[Program], exchange: str, jobs: int
-) -> DatabaseFacts:
-    """The dump as a database beside the one that serves, compared with what it held, and ready to serve.
+def kept_name(database: str, stamp: str) -> str:
+    return f"{database}_{BEFORE}{stamp}"
 
-    :param programs: what makes pg_restore's input of the file.
+
+# Beside what serves
+
+Load = Callable[[str], None]  # into the database of that name
+
+
+def restore_beside(server: Server, facts: DatabaseFacts, load: Load) -> str:
+    """Whatever ``load`` gives as a database beside the one that serves, compared, and ready to serve.
+
+    :param facts: what it has to hold; what they do not tell (no rows, a negative number) is not compared.
+    :returns: by what it is known again.
     :raises PlatformError: when anything of it is not as it was; nothing is left of it then.
     """
     scratch = scratch_name(facts.name)
     with maintenance(server) as cursor:
         drop(cursor, scratch)
-        _require_roles(cursor, facts)
         _create(cursor, scratch, facts)
     try:
-        _load(client, server, scratch, dump, programs, exchange, jobs)
+        load(scratch)
         return _proven(server, scratch, facts)
     except BaseException:
         with maintenance(server) as cursor:
@@ -70,70 +76,27 @@ def restore_beside(
         raise
 
 
-def swap(server: Server, database: str, stamp: str) -> Swapped:
-    """The scratch database takes the name, and the one that had it is kept. One transaction: there is always one of it.
-
-    :param stamp: tells the kept one apart from earlier ones.
-    """
-    scratch, kept = scratch_name(database), f"{database}{KEPT_SUFFIX}{stamp}"
-    with maintenance(server) as cursor:
-        began = time.monotonic()
-        there = _exists(cursor, database)
-        for name in (database, scratch) if there else (scratch,):
-            _run(cursor, "alter database {} with allow_connections false", name)
-            cursor.execute(SESSIONS, (name,))
-        try:
-            cursor.execute("begin")
-            if there:
-                _run(cursor, "alter database {} rename to {}", database, kept)
-            _run(cursor, "alter database {} rename to {}", scratch, database)
-            cursor.execute("commit")
-        except BaseException:
-            cursor.execute("rollback")
-            if there:
-                _run(cursor, "alter database {} with allow_connections true", database)
-            raise
-        _run(cursor, "alter database {} with allow_connections true", database)
-        return Swapped(kept if there else "", round(time.monotonic() - began, 3))
-
-
-def kept_databases(cursor: Any, database: str) -> list[str]:
-    """Those that served before, oldest first."""
-    cursor.execute(KEPT, (database.replace("_", r"\_") + KEPT_SUFFIX.replace("_", r"\_") + "%",))
-    return [name for (name,) in cursor.fetchall()]
-
-
-@contextmanager
-def maintenance(server: Server) -> Iterator[Any]:
-    """A superuser's cursor, each statement of which is a transaction of its own unless one is begun."""
-    with (
-        connection(server.socket_folder, MAINTENANCE_DATABASE, server.admin, server.password) as connected,
-        connected.cursor() as cursor,
-    ):
-        yield cursor
-
-
-def drop(cursor: Any, database: str) -> None:
-    """With whatever session is left in it (PostgreSQL's manual, DROP DATABASE, FORCE)."""
-    if _exists(cursor, database):
-        _run(cursor, "drop database {} with (force)", database)
-
-
-def _exists(cursor: Any, database: str) -> bool:
-    cursor.execute(DATABASES, ([database],))
-    return bool(cursor.fetchall())
-
-
-def _require_roles(cursor: Any, facts: DatabaseFacts) -> None:
-    wanted = sorted({facts.owner, *(role for role in facts.settings if role)})
-    cursor.execute(ROLES, (wanted,))
-    missing = sorted(set(wanted) - {name for (name,) in cursor.fetchall()})
-    if missing:
-        raise PlatformError(
-            f"The roles {', '.join(missing)} do not exist in this cluster",
-            "the set's database belongs to them",
-            f"{LIVE_UNTOUCHED} Run make up, which makes the platform's roles.",
-        )
+def load_dump(
+    client: Any, server: Server, dump: str, programs: Sequence[Program], exchange: str, jobs: int, into: str
+) -> None:
+    """:param programs: what makes pg_restore's input of the file."""
+    what = f"{os.path.basename(dump)} could not be restored"
+    plain = os.path.join(exchange, "plain.dump")
+    if os.path.exists(plain):  # of a run that was killed
+        os.unlink(plain)
+    try:
+        # pg_restore's jobs read the file in several places at once, so that it has to lie there as a whole.
+        pour_file(dump, programs, plain)
+        os.chown(plain, server.uid, server.gid)
+        command = ("pg_restore", "--exit-on-error", f"--jobs={jobs}", f"--dbname={into}", *server.access())
+        job = server.job("restore", (*command, f"{EXCHANGE}/plain.dump"), exchange, {"PGOPTIONS": LOADING})
+        with running(client, job) as started:
+            started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
+    except PlatformError as error:
+        raise PlatformError(what, str(error), OTHER_SET) from error
+    finally:
+        if os.path.exists(plain):
+            os.unlink(plain)
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:
@@ -146,55 +109,105 @@ def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:
     )
 
 
-def _load(
-    client: Any, server: Server, scratch: str, dump: str, programs: Sequence[Program], exchange: str, jobs: int
-) -> None:
-    """pg_restore reads the file in several places at once, so that it has to lie there as a whole."""
-    plain = os.path.join(exchange, "plain.dump")
-    pour_file(dump, programs, plain)
-    os.chown(plain, server.uid, server.gid)
-    command = ("pg_restore", "--exit-on-error", f"--jobs={jobs}", f"--dbname={scratch}", *server.access())
-    what = f"{dump} could not be restored"
-    try:
-        with running(client, server.job("restore", (*command, f"{EXCHANGE}/plain.dump"), exchange)) as job:
-            job.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
-    finally:
-        os.unlink(plain)
-
-
-def _proven(server: Server, scratch: str, facts: DatabaseFacts) -> DatabaseFacts:
+def _proven(server: Server, scratch: str, facts: DatabaseFacts) -> str:
     """Compared by its rows, given the settings and grants that are the database's own, and analyzed."""
+    with session(server, scratch) as cursor:
+        rows = count_rows(cursor)
+        wrong = differences(facts.rows or rows, rows)
+        found = database_facts(cursor, scratch)
+        if facts.large_objects not in (found.large_objects, UNKNOWN):
+            wrong.append(f"there are {found.large_objects} large objects and should be {facts.large_objects}")
+        wrong += [f"the extension {name} is missing" for name in sorted({*_names(facts)} - {*_names(found)})]
+        if wrong:
+            raise PlatformError(
+                "What was restored is not what the set says that it held", "; ".join(wrong[:5]), OTHER_SET
+            )
+        give_settings(cursor, scratch, facts)
+        cursor.execute("analyze")
+    with session(server, scratch) as cursor:  # the counters are complete once a session has ended
+        return fingerprint(cursor)
+
+
+def _names(facts: DatabaseFacts) -> list[str]:
+    return [extension.partition("=")[0] for extension in facts.extensions]
+
+
+# In its place
+
+
+def swap(server: Server, database: str, incoming: str, kept: str) -> float:
+    """``incoming`` takes the database's name, and what had it is kept as ``kept``.
+
+    One transaction, in which a rename locks out new sessions while those there are ended: whatever is killed, there is
+    always one database of the name, and it lets everybody in.
+
+    :returns: seconds for which nobody could use the database.
+    :raises PlatformError: when it could not be done; all is as it was then.
+    """
+    with maintenance(server) as cursor, _sessions_ended(server, database):
+        began = time.monotonic()
+        cursor.execute("begin")
+        if _exists(cursor, database):
+            _run(cursor, "alter database {} rename to {}", database, kept)
+        _run(cursor, "alter database {} rename to {}", incoming, database)
+        cursor.execute("commit")
+        return round(time.monotonic() - began, 3)
+
+
+@contextmanager
+def _sessions_ended(server: Server, database: str) -> Iterator[None]:
+    """End the database's sessions while the block runs: a rename gives them five seconds (CountOtherDBBackends)."""
+    done = threading.Event()
+    with maintenance(server) as cursor:
+
+        def end() -> None:
+            while not done.is_set():
+                cursor.execute(END_SESSIONS, (database,))
+                done.wait(TERMINATE_EVERY)
+
+        ending = threading.Thread(target=end, daemon=True)
+        ending.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ending.join()
+
+
+def kept_databases(cursor: Any, database: str) -> list[str]:
+    """Those that served before, oldest first."""
+    cursor.execute(KEPT, (kept_name(database, ""),))
+    return [name for (name,) in cursor.fetchall()]
+
+
+def existing(cursor: Any, *databases: str) -> set[str]:
+    cursor.execute(DATABASES, ([*databases],))
+    return {name for (name,) in cursor.fetchall()}
+
+
+@contextmanager
+def maintenance(server: Server) -> Iterator[Any]:
+    """A superuser's cursor, each statement of which is a transaction of its own unless one is begun."""
+    with session(server, MAINTENANCE_DATABASE) as cursor:
+        yield cursor
+
+
+@contextmanager
+def session(server: Server, database: str) -> Iterator[Any]:
     with (
-        connection(server.socket_folder, scratch, server.admin, server.password) as connected,
+        connection(server.socket_folder, database, server.admin, server.password) as connected,
         connected.cursor() as cursor,
     ):
-        found = count_rows(cursor)
-        if wrong := differences(facts.rows, found):
-            raise PlatformError(
-                "What was restored is not what the set says that it held",
-                "; ".join(wrong[:5]),
-                f"{LIVE_UNTOUCHED} Take another set; make backups lists them.",
-            )
-        _give_settings(cursor, scratch, facts)
-        cursor.execute("analyze")
-        return database_facts(cursor, facts.name)
+        yield cursor
 
 
-def _give_settings(cursor: Any, database: str, facts: DatabaseFacts) -> None:
-    """What pg_dump leaves to those who make the database. The list is PostgreSQL's own, taken over as it is."""
-    _run(cursor, f"alter database {{}} connection limit {int(facts.connection_limit)}", database)
-    if facts.grants:
-        cursor.execute(
-            "update pg_database set datacl = %s::aclitem[] where datname = %s", (list(facts.grants), database)
-        )
-    for role, entries in facts.settings.items():
-        for entry in entries:
-            name, _, value = entry.partition("=")
-            of_role = sql.SQL("alter role {} in database {}").format(sql.Identifier(role), sql.Identifier(database))
-            of_all = sql.SQL("alter database {}").format(sql.Identifier(database))
-            cursor.execute(
-                sql.SQL("{} set {} to {}").format(of_role if role else of_all, sql.Identifier(name), sql.Literal(value))
-            )
+def drop(cursor: Any, database: str) -> None:
+    """With whatever session is left in it (PostgreSQL's manual, DROP DATABASE, FORCE)."""
+    _run(cursor, "drop database if exists {} with (force)", database)
+
+
+def _exists(cursor: Any, database: str) -> bool:
+    return bool(existing(cursor, database))
 
 
 def _run(cursor: Any, statement: str, *names: str) -> None:

@@ -85,6 +85,19 @@ class Running:
                 break
         os.set_blocking(pipe, True)
 
+    def reads_from(self, pipe: str) -> int | None:
+        """The pipe's writing end, once the job has opened it; None where it has ended before."""
+        while True:
+            try:
+                descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:  # nobody reads from it yet
+                if self.ended() is not None:
+                    return None
+                time.sleep(POLL_SECONDS)
+            else:
+                os.set_blocking(descriptor, True)
+                return descriptor
+
 
 def make_pipe(path: str, uid: int, gid: int) -> str:
     """A named pipe for a program of that user."""

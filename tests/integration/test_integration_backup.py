@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,69 +16,10 @@ from ansible.module_utils.erni.database_plan import DatabaseSpec
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import pour_file
 from ansible.module_utils.erni.scratch_container import left_over
+from backup_lab import AWKWARD, ROWS, say
 from postgres_server import Server
 
-# Every kind of thing that a count of rows or a name could stumble over.
-AWKWARD = """
-    create table empty (id int);
-    create table "Odd ""name"", with (brackets)" (id int, "a b" text);
-    insert into "Odd ""name"", with (brackets)"
-         values (1, E'tab\\t line\\n end \\\\. \\\\.\\n'), (2, null), (3, 'Zürich 東京');
-    create table many as select n as id, repeat('x', 100) as filler from generate_series(1, 50000) n;
-    create table parts (id int, year int) partition by range (year);
-    create table parts_2025 partition of parts for values from (2025) to (2026);
-    create table parts_2026 partition of parts for values from (2026) to (2027);
-    insert into parts select n, 2025 + n % 2 from generate_series(1, 11) n;
-    create table child (extra text) inherits (many);
-    insert into child values (1, 'of the child', 'e');
-    create schema "Other";
-    create table "Other".things (id int);
-    insert into "Other".things values (1);
-    select lo_from_bytea(0, '\\xdeadbeef');
-"""
-ROWS = {
-    "public.empty": 0,
-    'public."Odd ""name"", with (brackets)"': 3,
-    "public.many": 50_000,
-    "public.child": 1,
-    "public.parts_2025": 5,
-    "public.parts_2026": 6,
-    '"Other".things': 1,
-}
-
-
-@pytest.fixture
-def database(server: Server, spec: DatabaseSpec) -> str:
-    """The application's database, with its schema."""
-    server.converge(spec)
-    return spec.name
-
-
-@pytest.fixture
-def postgres(client: Any, server: Server, tmp_path: Path) -> postgres_dump.Server:
-    """The server as a backup sees it."""
-    configuration = tmp_path / "configuration"
-    configuration.mkdir()
-    (configuration / "pgpass").write_text(f"*:*:*:postgres:{server.password}\n")
-    for path in (configuration, configuration / "pgpass"):
-        os.chown(path, 999, 999)
-    (configuration / "pgpass").chmod(0o600)
-    image = client.inspect_container(server.container)["Image"]
-    platform = f"erni-test-{secrets.token_hex(4)}"
-    return postgres_dump.Server(platform, image, 999, 999, server.folder, str(configuration), server.password)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> str:
-    made = tmp_path / "part"
-    made.mkdir(mode=0o711)
-    return str(made)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(client: Any, postgres: postgres_dump.Server) -> Iterator[None]:
-    yield
-    assert left_over(client, postgres.platform) == []
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def take(client: Any, postgres: postgres_dump.Server, database: str, folder: str) -> Part:
@@ -210,50 +149,6 @@ def test_a_damaged_dump_is_found_by_reading_it_whole(
 
 
 # Redis
-
-
-@pytest.fixture
-def redis(client: Any, image_of: Callable[[str], str], tmp_path: Path) -> Iterator[redis_snapshot.Server]:
-    """A Redis with an operator, as the platform runs it."""
-    sockets, configuration = tmp_path / "sockets", tmp_path / "redis"
-    for path in (sockets, configuration):
-        path.mkdir()
-        path.chmod(0o777)
-    password = secrets.token_urlsafe(16)
-    (configuration / "operator_password").write_text(password)
-    (configuration / "redis.conf").write_text(
-        "port 0\nunixsocket /run/redis/redis.sock\nunixsocketperm 777\nappendonly yes\n"
-        f"user default off\nuser operator on >{password} ~* &* +@all\n"
-    )
-    name, image = f"erni-test-{secrets.token_hex(4)}-redis", image_of("redis")
-    host = client.create_host_config(
-        binds={
-            str(sockets): {"bind": "/run/redis", "mode": "rw"},
-            str(configuration): {"bind": "/etc/erni", "mode": "ro"},
-        },
-        tmpfs={"/data": "uid=999,gid=999"},
-    )
-    client.create_container(
-        image, command=["redis-server", "/etc/erni/redis.conf"], name=name, user="999:999", host_config=host
-    )
-    try:
-        client.start(name)
-        server = redis_snapshot.Server(name.removesuffix("-redis"), image, 999, 999, str(sockets), str(configuration))
-        deadline = time.monotonic() + 20
-        while not (sockets / "redis.sock").exists():
-            assert time.monotonic() < deadline, client.logs(name)
-            time.sleep(0.05)
-        yield server
-    finally:
-        client.remove_container(name, force=True, v=True)
-
-
-def say(client: Any, redis: redis_snapshot.Server, *words: str) -> str:
-    told = 'REDISCLI_AUTH="$(cat /etc/erni/operator_password)" exec redis-cli --no-auth-warning --user operator "$@"'
-    words = ("-s", "/run/redis/redis.sock", *words)
-    code, output = engine.run_inside(client, f"{redis.platform}-redis", ("sh", "-c", told, "redis-cli", *words))
-    assert code == 0, output
-    return output
 
 
 def test_a_snapshot_of_redis_holds_every_key_with_its_expiry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ STATES = ("on", "off")
 RELEASE_VERBS = ("deploy", "rollback", "maintenance")
 BELONGS_TO = {"RELEASE": "deploy", "TO": "rollback", "RESTORE_DB": "rollback", "STATE": "maintenance"}
 _RELEASE_ID = re.compile(r"[0-9a-f]{12}")
+PARTS = ("postgres", "redis", "data", "secrets")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -46,6 +48,10 @@ class Options:
     restore_db: bool = False
     max_age: int | None = None
     set: str | None = None
+    only: str | None = None
+    source_environment: str | None = None
+    file: str | None = None
+    identity: str | None = None
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -70,6 +76,10 @@ class Options:
             "erni_restore_db": self.restore_db or None,
             "erni_max_age": self.max_age,
             "erni_set": self.set,
+            "erni_only": self.only,
+            "erni_from": self.source_environment,
+            "erni_file": self.file,
+            "erni_identity": self.identity,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -83,6 +93,10 @@ class Options:
         """:raises PlatformError: when a verb that moves traffic was given another's option, or lacks its own."""
         if verb not in RELEASE_VERBS:
             return
+        if verb == "restore" and self.file and (self.set or self.only not in (None, "postgres")):
+            raise PlatformError(
+                "A plain dump is a database, and no set", "FILE was given with SET or ONLY", "Leave one of them out."
+            )
         given = {"RELEASE": self.release, "TO": self.to, "RESTORE_DB": self.restore_db, "STATE": self.state}
         for name, owner in BELONGS_TO.items():
             if given[name] and owner != verb:
@@ -118,6 +132,10 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         restore_db=_flag("RESTORE_DB", text("RESTORE_DB")),
         max_age=_number("MAX_AGE", text("MAX_AGE")),
         set=_set_id("SET", text("SET")),
+        only=_one_of("ONLY", text("ONLY"), PARTS),
+        source_environment=text("FROM"),
+        file=_file("FILE", text("FILE")),
+        identity=_file("IDENTITY", text("IDENTITY")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -173,6 +191,16 @@ def _set_id(name: str, value: str | None) -> str | None:
             "Run `make backups` to see them.",
         )
     return value
+
+
+def _file(name: str, value: str | None) -> str | None:
+    """Its full path: whatever reads it may run elsewhere."""
+    if value is None:
+        return None
+    path = os.path.abspath(os.path.expanduser(value))
+    if not os.path.isfile(path):
+        raise PlatformError(f"{name}={value} cannot be read", "there is no such file", "Write its path.")
+    return path
 
 
 def _line(name: str, value: str | None) -> str | None:

@@ -1,0 +1,97 @@
+"""Make a set's database, or a plain dump, ready beside the one that serves: what is checked before, in which order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from . import postgres_plain
+from .backup_parts import MEGABYTE, SPARE
+from .backup_set import Part
+from .backup_unpack import unpack
+from .errors import PlatformError
+from .pipeline import Program, flow
+from .postgres_dump import Server
+from .postgres_facts import DatabaseFacts, database_facts
+from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, load_dump, maintenance, restore_beside, session
+from .postgres_roles import make_roles, roles_in
+from .restore_record import Restored
+
+
+def from_set(
+    client: Any, server: Server, part: Part, folder: str, identity: str, database: str, volume: str, exchange: str
+) -> tuple[Restored, list[str]]:
+    """The part's dump as a database of that name to be; and sentences about what else was done.
+
+    :param volume: the host's folder of the server's data, for the room on its disk.
+    :raises PlatformError: when the server cannot take it, or it is not whole; nothing is left of it then.
+    """
+    facts = replace(DatabaseFacts.from_dict(part.facts), name=database)
+    dump, globals_ = (_stored(part, name) for name in ("postgres.dump", "globals.sql"))
+    text = _read(os.path.join(folder, globals_), unpack(globals_, identity))
+    with maintenance(server) as cursor:
+        _require_version(cursor, facts)
+        _require_room(volume, exchange, facts.size)
+        made = make_roles(cursor, [facts.owner, *filter(None, facts.settings), *roles_in(text)])
+    load: Load = partial(
+        load_dump, client, server, os.path.join(folder, dump), unpack(dump, identity), exchange, os.cpu_count() or 1
+    )
+    said = [f"the role {name}, which was missing, was made without a login" for name in made]
+    return Restored("", state=restore_beside(server, facts, load)), said
+
+
+def from_plain(
+    client: Any, server: Server, path: str, database: str, volume: str, exchange: str
+) -> tuple[Restored, list[str]]:
+    """A file of plain SQL, judged before and counted after; whose it is and who may do what stays as it is now."""
+    rows = postgres_plain.check(path)
+    with session(server, database) as cursor:
+        now = database_facts(cursor, database)
+    _require_room(volume, exchange, os.path.getsize(path) * (10 if path.endswith(".gz") else 2))
+    facts = replace(now, rows=rows, large_objects=UNKNOWN, extensions=())
+    load: Load = partial(postgres_plain.load, client, server, path, exchange)
+    said = [] if rows else ["it holds its rows as statements, which were not counted"]
+    return Restored("", state=restore_beside(server, facts, load)), said
+
+
+def _stored(part: Part, name: str) -> str:
+    for file in part.files:
+        if file.name.startswith(f"{name}."):
+            return file.name
+    raise PlatformError(f"The set holds no {name}", "", f"{LIVE_UNTOUCHED} Take another one; make backups lists them.")
+
+
+def _read(path: str, programs: Sequence[Program]) -> str:
+    blocks: list[bytes] = []
+    with open(path, "rb") as file:
+        flow(file.fileno(), programs, blocks.append)
+    return b"".join(blocks).decode()
+
+
+def _require_version(cursor: Any, facts: DatabaseFacts) -> None:
+    cursor.execute("select current_setting('server_version_num')::int")
+    server = int(cursor.fetchone()[0])
+    if facts.version_number // 10_000 > server // 10_000:
+        raise PlatformError(
+            f"The set is of PostgreSQL {facts.version}, and this server is an older one",
+            f"a server of version {server // 10_000} may not understand what a later one has dumped",
+            f"{LIVE_UNTOUCHED} Restore it into a server of that version or a later one.",
+        )
+
+
+def _require_room(volume: str, exchange: str, size: int) -> None:
+    """For the database once more, and for the dump as pg_restore reads it."""
+    for folder in (volume, exchange):
+        state = os.statvfs(folder)
+        free, needed = state.f_bavail * state.f_frsize, size + SPARE
+        if os.stat(volume).st_dev == os.stat(exchange).st_dev:
+            needed += size
+        if free < needed:
+            raise PlatformError(
+                f"The disk of {folder} is too small for the restore",
+                f"{free // MEGABYTE} MB are free, and it may take {needed // MEGABYTE} MB",
+                f"{LIVE_UNTOUCHED} Make room, and run it again.",
+            )
