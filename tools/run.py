@@ -26,6 +26,7 @@ CHANGING_VERBS = {
     "backup",
     "restore",
     "restore-undo",
+    "drill",
     "start",
     "stop",
     "restart",

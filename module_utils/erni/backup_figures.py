@@ -14,6 +14,7 @@ GAUGES = {
     "erni_backup_last_duration_seconds": "How long it took.",
     "erni_backup_last_size_bytes": "What it takes on the disk.",
     "erni_backup_sets": "How many sets there are.",
+    "erni_backup_last_drill_duration_seconds": "How long that restore took.",
     "erni_backup_last_drill_timestamp_seconds": "When a restore of a set was last tried with success.",
 }
 
@@ -21,14 +22,16 @@ GAUGES = {
 def write_figures(store: Store, environment: str) -> None:
     """Beside the figures of all runs, below the folder that the sets' folder is in."""
     sets, _ = store.manifests()
-    drilled = max((store.drilled(one.id) for one in sets), default=0.0)
+    drilled = max(((store.drilled(one.id), store.drill_seconds(one.id)) for one in sets), default=(0.0, 0.0))
     folder = os.path.join(os.path.dirname(store.folder), "metrics")
     ensure_folder(folder, 0o755)
     write_atomically(File(os.path.join(folder, "erni_backup.prom"), figures(sets, environment, drilled), 0o644))
 
 
-def figures(sets: list[Manifest], environment: str, drilled: float) -> str:
-    """Prometheus' text format. A figure that is not known is left out: 0 would be a time long ago."""
+def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]) -> str:
+    """Prometheus' text format. ``drilled``: when a drill last ended well, and how long it took.
+
+    A figure that is not known is left out: 0 would be a time long ago."""
     values: dict[str, float] = {"erni_backup_sets": len(sets)}
     if sets:
         latest = max(sets, key=lambda one: one.began)
@@ -38,8 +41,10 @@ def figures(sets: list[Manifest], environment: str, drilled: float) -> str:
             "erni_backup_last_duration_seconds": latest.seconds,
             "erni_backup_last_size_bytes": latest.size,
         }
-    if drilled:
-        values["erni_backup_last_drill_timestamp_seconds"] = drilled
+    ended, seconds = drilled
+    if ended:
+        values["erni_backup_last_drill_timestamp_seconds"] = ended
+        values["erni_backup_last_drill_duration_seconds"] = seconds
     return "".join(
         f'# HELP {name} {GAUGES[name]}\n# TYPE {name} gauge\n{name}{{environment="{environment}"}} {value:.1f}\n'
         for name, value in sorted(values.items())

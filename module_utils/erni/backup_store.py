@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -104,6 +104,20 @@ class Store:
         try:
             with open(os.path.join(self.path(identifier), DRILLED), encoding="utf-8") as file:
                 return float(json.load(file)["ended"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
+    def note_drill(self, identifier: str, ended: float, seconds: float, phases: Mapping[str, float]) -> None:
+        """A restore of the set was tried with success: when, and how long what took, in seconds."""
+        told = {"ended": ended, "seconds": seconds, "phases": dict(phases)}
+        content = json.dumps(told, indent=2, sort_keys=True) + "\n"
+        write_atomically(File(os.path.join(self.path(identifier), DRILLED), content, 0o600))
+
+    def drill_seconds(self, identifier: str) -> float:
+        """How long the last one took; 0 where there was none."""
+        try:
+            with open(os.path.join(self.path(identifier), DRILLED), encoding="utf-8") as file:
+                return float(json.load(file)["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0.0
 

@@ -77,9 +77,18 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load) -> str:
 
 
 def load_dump(
-    client: Any, server: Server, dump: str, programs: Sequence[Program], exchange: str, jobs: int, into: str
+    client: Any,
+    server: Server,
+    dump: str,
+    programs: Sequence[Program],
+    exchange: str,
+    jobs: int,
+    purpose: str,
+    into: str,
 ) -> None:
-    """:param programs: what makes pg_restore's input of the file."""
+    """:param programs: what makes pg_restore's input of the file.
+    :param purpose: names the container that does it.
+    """
     what = f"{os.path.basename(dump)} could not be restored"
     plain = os.path.join(exchange, "plain.dump")
     if os.path.exists(plain):  # of a run that was killed
@@ -89,7 +98,7 @@ def load_dump(
         pour_file(dump, programs, plain)
         os.chown(plain, server.uid, server.gid)
         command = ("pg_restore", "--exit-on-error", f"--jobs={jobs}", f"--dbname={into}", *server.access())
-        job = server.job("restore", (*command, f"{EXCHANGE}/plain.dump"), exchange, {"PGOPTIONS": LOADING})
+        job = server.job(purpose, (*command, f"{EXCHANGE}/plain.dump"), exchange, {"PGOPTIONS": LOADING})
         with running(client, job) as started:
             started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
     except PlatformError as error:

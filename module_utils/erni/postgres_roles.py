@@ -18,6 +18,9 @@ except ImportError:  # said as a sentence by those who connect
     sql = None  # type: ignore[assignment]
 
 _CREATED = re.compile(r'^CREATE ROLE ("(?:[^"]|"")+"|\S+);$', re.MULTILINE)
+# A statement is a line there; those about tablespaces are of no use elsewhere.
+_OF_ROLES = re.compile(r"(CREATE ROLE|ALTER ROLE|GRANT) ")
+_SUPERUSERS_OWN = re.compile(r"(CREATE|ALTER) ROLE postgres\b")
 EXISTING = "select rolname from pg_roles where rolname = any(%s)"
 GRANTS = """
     select coalesce(r.rolname, ''), g.privilege_type, g.is_grantable
@@ -44,6 +47,13 @@ def make_roles(cursor: Any, names: Iterable[str]) -> list[str]:
     for name in missing:
         cursor.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
     return missing
+
+
+def restore_globals(cursor: Any, globals_: str) -> None:
+    """All roles of the dump with their passwords and memberships, into a cluster that has none of them."""
+    for line in globals_.splitlines():
+        if _OF_ROLES.match(line) and not _SUPERUSERS_OWN.match(line):
+            cursor.execute(line)
 
 
 def give_settings(cursor: Any, database: str, facts: DatabaseFacts) -> None:

@@ -22,10 +22,19 @@ from .restore_record import Restored
 
 
 def from_set(
-    client: Any, server: Server, part: Part, folder: str, identity: str, database: str, volume: str, exchange: str
+    client: Any,
+    server: Server,
+    part: Part,
+    folder: str,
+    identity: str,
+    database: str,
+    volume: str,
+    exchange: str,
+    purpose: str = "restore",
 ) -> tuple[Restored, list[str]]:
     """The part's dump as a database of that name to be; and sentences about what else was done.
 
+    :param purpose: names the container that does it.
     :param volume: the host's folder of the server's data, for the room on its disk.
     :raises PlatformError: when the server cannot take it, or it is not whole; nothing is left of it then.
     """
@@ -37,7 +46,14 @@ def from_set(
         _require_room(volume, exchange, facts.size)
         made = make_roles(cursor, [facts.owner, *filter(None, facts.settings), *roles_in(text)])
     load: Load = partial(
-        load_dump, client, server, os.path.join(folder, dump), unpack(dump, identity), exchange, os.cpu_count() or 1
+        load_dump,
+        client,
+        server,
+        os.path.join(folder, dump),
+        unpack(dump, identity),
+        exchange,
+        os.cpu_count() or 1,
+        purpose,
     )
     said = [f"the role {name}, which was missing, was made without a login" for name in made]
     return Restored("", state=restore_beside(server, facts, load)), said

@@ -28,8 +28,10 @@ EXCHANGE = "/exchange"  # where the container sees the folder that both sides se
 class Job:
     """What runs: ``user`` is ``uid:gid``, ``mounts`` the host's folders by where the container sees them, read-only.
 
-    ``exchange`` is a folder of the host that it may write to. It has no network; where it needs a service, it has the
-    folder of that one's socket. ``memory`` is in bytes, 0 for no limit.
+    ``exchange`` is a folder of the host that it may write to, ``writable`` are others, like ``mounts``. It has no
+    network unless ``network`` names one; where it needs a service, it has the folder of that one's socket. ``hosts``
+    are names that mean the container itself. ``memory`` is in bytes, 0 for no limit. ``wrapper`` runs the command, and
+    is not what an operator knows it by.
     """
 
     name: str
@@ -42,6 +44,15 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory: int = 0
     cpus: float = 0.0
+    writable: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    network: str = "none"
+    hosts: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*self.wrapper, *self.command)
 
 
 class Running:
@@ -140,26 +151,27 @@ def left_over(client: Any, platform: str) -> list[str]:
 def job_config(job: Job) -> dict[str, Any]:
     """The body of ``POST /containers/create`` (Docker Engine API 1.41)."""
     mounts = [{"Type": "bind", "Source": s, "Target": t, "ReadOnly": True} for t, s in sorted(job.mounts.items())]
-    if job.exchange:
-        mounts.append({"Type": "bind", "Source": job.exchange, "Target": EXCHANGE, "ReadOnly": False})
+    writable = {**job.writable, **({EXCHANGE: job.exchange} if job.exchange else {})}
+    mounts += [{"Type": "bind", "Source": s, "Target": t, "ReadOnly": False} for t, s in sorted(writable.items())]
     return {
         "Image": job.image,
         "User": job.user,
-        "Entrypoint": [job.command[0]],
-        "Cmd": list(job.command[1:]),
+        "Entrypoint": [job.words[0]],
+        "Cmd": list(job.words[1:]),
         "Env": [f"{name}={value}" for name, value in sorted(job.environment.items())],
         "Labels": {f"{LABEL_PREFIX}platform": job.platform, f"{LABEL_PREFIX}job": job.name},
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
-            "NetworkMode": "none",
+            "NetworkMode": job.network,
+            "ExtraHosts": [f"{name}:127.0.0.1" for name in job.hosts],
             "Mounts": mounts,
-            "Tmpfs": {"/tmp": "size=64m,mode=1777"},  # noqa: S108 (in the container)
+            "Tmpfs": {"/tmp": "size=64m,mode=1777", **job.tmpfs},  # noqa: S108 (in the container)
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
             "Memory": job.memory,
             "NanoCpus": round(job.cpus * 1_000_000_000),
-            "PidsLimit": 64,
+            "PidsLimit": 256,
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
         },

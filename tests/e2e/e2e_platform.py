@@ -42,7 +42,7 @@ MARK = "ERNI_E2E_RUN"
 MAKE_VARIABLES = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 MAKE_OPTIONS = (
     *("ENV", "INVENTORIES", "SERVICE", "TAIL", "FOLLOW", "GREP", "VOLUMES", "CONFIRM", "FORMAT", "QUERY"),
-    *("RELEASE", "TO", "REASON", "STATE", "RESTORE_DB"),
+    *("RELEASE", "TO", "REASON", "STATE", "RESTORE_DB", "MAX_AGE", "SET", "ONLY", "FROM", "FILE", "IDENTITY"),
     *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
 )
 TIMEOUT = 240.0
@@ -263,7 +263,9 @@ class Platform:
         return self.engine.containers.get(f"{NAME}-{service}")
 
     def containers(self) -> list[Container]:
-        return [c for c in self.engine.containers.list(all=True) if str(c.name).startswith(f"{NAME}-")]
+        return [
+            c for c in self.engine.containers.list(all=True, ignore_removed=True) if str(c.name).startswith(f"{NAME}-")
+        ]
 
     def identities(self) -> dict[str, Identity]:
         return {

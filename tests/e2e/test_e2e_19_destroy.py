@@ -19,7 +19,7 @@ def test_destroy_with_volumes_leaves_nothing_but_the_history(running: Platform) 
     running.make("destroy", confirm=ENV, volumes=1).succeeded()
 
     assert running.footprint() == {"containers": {}, "networks": {}, "volumes": set(), "files": {}}
-    assert {path.name for path in PLATFORM_ROOT.iterdir()} <= {"journal.jsonl", "metrics"}
+    assert {path.name for path in PLATFORM_ROOT.iterdir()} <= {"journal.jsonl", "metrics", "backups"}
     assert marked_processes() == []
 
 
