@@ -53,7 +53,9 @@ options:
     default: {}
   hook_timeout: {description: "Seconds that a hook may take.", type: float, default: 600.0}
   backup:
-    description: The C(command) of a backup before a deploy, whether it is C(required), and its C(timeout).
+    description: >-
+      The C(name) of the backup that was made before a deploy, or the C(command) that makes one; whether one is
+      C(required), and the command's C(timeout).
     type: dict
     default: {}
   schema:

@@ -33,7 +33,8 @@ class Surroundings:
     """Settings of all that happens around a transition; times in seconds.
 
     ``database`` holds ``socket_folder``, ``name``, ``admin_password`` and what ``MigrationSpec`` takes; empty where
-    PostgreSQL is on another host. ``backup`` holds ``command``, ``required`` and ``timeout``.
+    PostgreSQL is on another host. ``backup`` holds ``command``, ``required`` and ``timeout``, or
+    the ``name`` of the one that was made.
     """
 
     hooks: Mapping[str, Any]
@@ -80,15 +81,16 @@ class Around:
             self._schema_allows()
             return
         if self._verb != UP:
+            made = str(self.surroundings.backup.get("name") or "")
             refusal = backup_refusal(
-                self.surroundings.backup.get("command") or [],
+                self.surroundings.backup.get("command") or made,
                 bool(self.surroundings.backup.get("required")),
                 self.transition.diary.template.reason,
             )
             if refusal:
                 raise PlatformError(refusal)
             self._hook(PRE_DEPLOY)
-            self.backup = take_backup(
+            self.backup = made or take_backup(
                 self.surroundings.backup.get("command") or [],
                 self._told(),
                 float(self.surroundings.backup.get("timeout") or 3600),

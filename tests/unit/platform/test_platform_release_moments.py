@@ -148,6 +148,13 @@ def test_a_reason_stands_in_for_the_backup_and_is_kept(host: Host, story: Story)
     assert read_journal(host.site.root)[-1].reason == "the disk is new"
 
 
+def test_a_set_that_was_made_before_is_the_backup_and_no_command_runs(host: Host, story: Story) -> None:
+    around(host, backup={"name": "20260102T120000Z-00ff", "command": [], "required": True})
+    host.bring(NEW_WISH)
+    assert "backup" not in story.order
+    assert read_manifests(host.site.root)[0][NEW].backup == "20260102T120000Z-00ff"
+
+
 @pytest.mark.parametrize(
     ("changes", "said", "order"),
     [
