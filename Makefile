@@ -8,7 +8,7 @@ ENV ?= local
 INVENTORIES ?= inventories
 
 # Values reach tools/run.py through the environment, never through shell text: spaces, quotes and dollars stay as they were typed.
-OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY CHECK DIFF V ARGS LOCK_WAIT SCENARIO
+OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY TIME CHECK DIFF V ARGS LOCK_WAIT SCENARIO
 $(foreach option,$(OPTIONS),$(eval export ERNI_$(option) = $$(value $(option))))
 
 OPERATIONS := up preflight verify deploy rollback releases maintenance backup backups restore restore-undo drill status start stop restart logs psql redis-cli destroy secrets

@@ -14,6 +14,7 @@ options:
   min_disk_gb: {description: "Free disk that is needed at each path, in GiB.", type: float, required: true}
   min_docker_version: {description: "Oldest engine.", type: str, required: true}
   images: {description: "What must be there or in its registry.", type: list, elements: str, default: []}
+  programs: {description: "Programs that images must have, their paths by reference.", type: dict, default: {}}
   credentials: {description: "Registry credentials, C(username) and C(password).", type: dict, default: {}}
   packages: {description: "Debian packages that the modules need.", type: list, elements: str, default: []}
   live_restore:
@@ -74,6 +75,7 @@ ARGUMENT_SPEC = {
     "min_disk_gb": {"type": "float", "required": True},
     "min_docker_version": {"type": "str", "required": True},
     "images": {"type": "list", "elements": "str", "default": []},
+    "programs": {"type": "dict", "default": {}},
     "credentials": {"type": "dict", "default": {}, "no_log": True},
     "packages": {"type": "list", "elements": "str", "default": []},
     "live_restore": {"type": "str", "choices": CHOICES, "default": NEVER},
@@ -129,6 +131,24 @@ def unavailable_images(references: list[str], credentials: dict[str, str]) -> li
     ]
 
 
+def missing_programs(platform: str, programs: dict[str, str]) -> list[Finding]:
+    """Of the images that are on the host already; ``up`` looks at the others before they replace anything."""
+    try:
+        client = engine.connect(timeout=REGISTRY_SECONDS)
+        lacking = [image for image, path in programs.items() if not engine.image_has(client, platform, image, path)]
+    except PlatformError:
+        return []
+    return [
+        Finding(
+            f"The image {image} has no {programs[image]}",
+            "what the inventory asks for needs it (postgres_archive), and the official image has it not",
+            "Leave postgres_image empty for the platform's own, add the program to that image, or set postgres_archive "
+            "to {}.",
+        )
+        for image in lacking
+    ]
+
+
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
@@ -152,6 +172,8 @@ def main() -> None:
     findings = check_host(facts, requirements) + in_the_way
     if params["images"]:
         findings += unavailable_images(params["images"], params["credentials"])
+    if params["programs"]:
+        findings += missing_programs(params["platform"], params["programs"])
     module.exit_json(changed=False, findings=as_dicts(findings), ansible_facts={"platform_host": host})
 
 

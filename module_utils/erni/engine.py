@@ -246,6 +246,23 @@ def _passwd(client: Any, spec: ServiceSpec) -> str:
         remove_if_present(client, scratch)
 
 
+def image_has(client: Any, platform: str, reference: str, path: str) -> bool:
+    """Whether there is such a file in an image, found without running anything of it; True for one that is not here."""
+    if image_id(client, reference) is None:
+        return True
+    scratch = f"{platform}-preflight{SCRATCH_SUFFIX}"
+    with explained(f"The image {reference} could not be looked into"):
+        remove_if_present(client, scratch)  # left by a run that was killed just here
+        client.create_container_from_config({"Image": reference, "Cmd": ["true"]}, scratch)
+        try:
+            client.get_archive(scratch, path)
+            return True
+        except docker_errors.NotFound:
+            return False
+        finally:
+            remove_if_present(client, scratch)
+
+
 def read_file(client: Any, container: str, path: str) -> str:
     with heard():
         stream, _ = client.get_archive(container, path)

@@ -100,6 +100,46 @@ def check_replicas(service: str, number: int, fits: int, hosts: int) -> list[Fin
     return [Finding(f"{service}_replicas is {number}", why, remedy)]
 
 
+def check_archive(archive: Mapping[str, Any], secrets: Mapping[str, Any], timeout: int) -> list[Finding]:
+    """Of ``postgres_archive``: {} for none, else what its ``to`` needs. pgBackRest 2.45, Debian's, has no SFTP."""
+    if not archive:
+        return []
+    needed = ["archive_passphrase"]
+    found = []
+    if not archive.get("to"):
+        remedy = "Write postgres_archive: {to: folder}, or {} for no archive."
+        found.append(Finding("postgres_archive does not say where the archive is", "it has no 'to'", remedy))
+    if archive.get("to") == "s3":
+        needed += ["archive_s3_key", "archive_s3_key_secret"]
+        found += [
+            Finding(
+                f"postgres_archive has no {name}",
+                "an archive in an object store is found by it",
+                f"Set it: postgres_archive: {{to: s3, {name}: …}}.",
+            )
+            for name in ("bucket", "endpoint", "region")
+            if not archive.get(name)
+        ]
+    found += [
+        Finding(
+            f"The secret {name} is missing",
+            "postgres_archive is on and needs it",
+            "Put it into the environment's vault (ansible-vault edit), and keep a copy of it in a safe.",
+        )
+        for name in needed
+        if not secrets.get(name)
+    ]
+    if timeout < 1:
+        found.append(
+            Finding(
+                f"postgres_archive_timeout is {timeout}",
+                "the server would finish a WAL segment only when it is full, and no loss would have a limit",
+                "Set it to the seconds of committed data that may be lost.",
+            )
+        )
+    return found
+
+
 def _origin(origin: str, *, strict: bool) -> list[Finding]:
     """An origin is scheme, host and port, nothing else (RFC 6454, section 6.1)."""
     if origin == "*":

@@ -26,6 +26,7 @@ from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.replicas import fitting
 from ansible.module_utils.erni.settings_preflight import (
     FILL_IN,
+    check_archive,
     check_live_restore,
     check_replicas,
     check_settings,
@@ -97,6 +98,7 @@ class ActionModule(ActionBase):
             "packages": self._value("docker_engine_packages"),
             "live_restore": self._value("docker_engine_live_restore"),
             "images": [reference for reference in here if FILL_IN not in reference],
+            "programs": self._programs(),
             "credentials": self._value("__platform_credentials"),
         }
         if "nginx" in self._value("group_names") and self._value("nginx_certificate_source") in ("local_ca", "acme"):
@@ -107,6 +109,12 @@ class ActionModule(ActionBase):
                 "min_days": self._value("nginx_certificate_renew_days"),
             }
         return arguments
+
+    def _programs(self) -> dict[str, str]:
+        """What given images must have that the official ones have not; those that are built here have it."""
+        image = self._value("postgres_image")
+        archived = self._value("postgres_archive") and "postgres" in self._value("group_names")
+        return {image: "/usr/bin/pgbackrest"} if archived and image and FILL_IN not in image else {}
 
     def _control_findings(self, variables: dict[str, Any]) -> list[Finding]:
         arguments = self._task.args
@@ -119,7 +127,7 @@ class ActionModule(ActionBase):
             findings += self._check_role(role)
         if not findings:
             findings += self._check_images() + self._check_settings()
-            findings += self._check_replicas() + self._check_certificate()
+            findings += self._check_replicas() + self._check_certificate() + self._check_archive()
         return findings
 
     def _as_roles_see(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +215,12 @@ class ActionModule(ActionBase):
             fits = fitting(self._value("platform_slot_addresses")[service], hosts)
             found += check_replicas(service, int(self._value(f"{service}_replicas")), fits, hosts)
         return found
+
+    def _check_archive(self) -> list[Finding]:
+        if "postgres" not in self._value("group_names"):
+            return []
+        timeout = int(self._value("postgres_archive_timeout"))
+        return check_archive(self._value("postgres_archive"), self._task.args["secrets"], timeout)
 
     def _malformed(self, role: str, message: str) -> Finding:
         return Finding(

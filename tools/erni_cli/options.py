@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible.module_utils.erni import release_source
+from ansible.module_utils.erni.archive_plan import parse_moment, told
 from ansible.module_utils.erni.backup_set import is_set_id
 
 from .errors import PlatformError
@@ -52,6 +53,7 @@ class Options:
     source_environment: str | None = None
     file: str | None = None
     identity: str | None = None
+    time: str | None = None
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -80,6 +82,7 @@ class Options:
             "erni_from": self.source_environment,
             "erni_file": self.file,
             "erni_identity": self.identity,
+            "erni_time": self.time,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -93,16 +96,23 @@ class Options:
         """:raises PlatformError: when a verb that moves traffic was given another's option, or lacks its own."""
         if verb not in RELEASE_VERBS:
             return
-        if verb == "restore" and self.file and (self.set or self.only not in (None, "postgres")):
-            raise PlatformError(
-                "A plain dump is a database, and no set", "FILE was given with SET or ONLY", "Leave one of them out."
-            )
+        if verb == "restore":
+            self._check_source()
         given = {"RELEASE": self.release, "TO": self.to, "RESTORE_DB": self.restore_db, "STATE": self.state}
         for name, owner in BELONGS_TO.items():
             if given[name] and owner != verb:
                 raise PlatformError(f"{name} is an option of make {owner}, not of make {verb}", remedy="Leave it out.")
         if verb == "maintenance" and self.state is None:
             raise PlatformError("make maintenance has to know what is wanted", remedy="Write STATE=on or STATE=off.")
+
+    def _check_source(self) -> None:
+        given = [name for name, value in (("SET", self.set), ("FILE", self.file), ("TIME", self.time)) if value]
+        if len(given) > 1:
+            raise PlatformError(
+                f"{' and '.join(given)} name different things to restore", remedy="Leave one of them out."
+            )
+        if (self.file or self.time) and self.only not in (None, "postgres"):
+            raise PlatformError(f"{given[0]} is a database, and holds no {self.only}", remedy="Leave ONLY out.")
 
 
 def from_environment(variables: Mapping[str, str]) -> Options:
@@ -136,6 +146,7 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         source_environment=text("FROM"),
         file=_file("FILE", text("FILE")),
         identity=_file("IDENTITY", text("IDENTITY")),
+        time=_moment(text("TIME")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -201,6 +212,11 @@ def _file(name: str, value: str | None) -> str | None:
     if not os.path.isfile(path):
         raise PlatformError(f"{name}={value} cannot be read", "there is no such file", "Write its path.")
     return path
+
+
+def _moment(value: str | None) -> str | None:
+    """In UTC, so that the journal and all messages tell the same."""
+    return None if value is None else told(parse_moment(value))  # raises what is wrong with it
 
 
 def _line(name: str, value: str | None) -> str | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni.settings_preflight import check_live_restore, check_settings, unfilled
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.erni.settings_preflight import check_archive, check_live_restore, check_settings, unfilled
+from platform_builders import ROOT
 
 HOST, URL = "app.example.org", "https://app.example.org"
 
@@ -113,3 +116,37 @@ def test_an_engine_that_is_to_join_a_swarm_is_not_told_to_leave_its_containers_r
     choice: str, driver: str, refused: bool
 ) -> None:
     assert [finding.severity for finding in check_live_restore(choice, driver)] == ["error"] * refused
+
+
+STORE = {"to": "s3", "bucket": "b", "endpoint": "e", "region": "r"}
+PASSPHRASE, KEYS = {"archive_passphrase": "x"}, {"archive_s3_key": "x", "archive_s3_key_secret": "x"}
+
+
+@pytest.mark.parametrize(
+    ("archive", "secrets", "timeout", "found"),
+    [
+        ({}, {}, 0, []),
+        ({"to": "folder"}, PASSPHRASE, 60, []),
+        (STORE, PASSPHRASE | KEYS, 60, []),
+        ({"to": "folder"}, {}, 60, ["The secret archive_passphrase is missing"]),
+        ({"to": "folder"}, PASSPHRASE, 0, ["postgres_archive_timeout is 0"]),
+        ({"folder": "x"}, PASSPHRASE, 60, ["postgres_archive does not say where the archive is"]),
+        (
+            STORE | {"bucket": ""},
+            PASSPHRASE | {"archive_s3_key": "x"},
+            60,
+            ["postgres_archive has no bucket", "The secret archive_s3_key_secret is missing"],
+        ),
+    ],
+)
+def test_an_archive_has_what_its_place_needs(
+    archive: dict[str, str], secrets: dict[str, str], timeout: int, found: list[str]
+) -> None:
+    assert [finding.what for finding in check_archive(archive, secrets, timeout)] == found
+
+
+@pytest.mark.parametrize("archive", [{}, {"to": "folder"}, STORE | {"uri_style": "path", "port": 9000, "path": "/x"}])
+def test_each_archive_that_the_documentation_shows_is_one_by_the_roles_spec(archive: dict[str, Any]) -> None:
+    specs = yaml.safe_load((ROOT / "roles" / "postgres" / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    option = specs["up"]["options"]["postgres_archive"]
+    assert ArgumentSpecValidator({"archive": option}).validate({"archive": archive}).error_messages == []

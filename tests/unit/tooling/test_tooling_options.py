@@ -24,6 +24,7 @@ from erni_cli.options import Options, as_extra_vars, from_environment
         ({"ERNI_RELEASE": "backend=a:1,frontend=b:1"}, Options(release="backend=a:1,frontend=b:1")),
         ({"ERNI_TO": "0123456789ab", "ERNI_RESTORE_DB": "1"}, Options(to="0123456789ab", restore_db=True)),
         ({"ERNI_STATE": "on"}, Options(state="on")),
+        ({"ERNI_TIME": "2026-11-23T14:05:00+01:00"}, Options(time="2026-11-23 13:05:00+00")),
         ({"ERNI_STATE": "", "ERNI_RESTORE_DB": "0", "ERNI_RELEASE": "", "ERNI_TO": ""}, Options()),
     ],
 )
@@ -51,6 +52,7 @@ def test_what_is_typed_is_understood(variables: dict[str, str], expected: Option
             "REASON holds a line break or another control character. Write it in one line.",
         ),
         ({"ERNI_REASON": "\x1b[31m"}, "REASON holds a line break"),
+        ({"ERNI_TIME": "2026-11-23 14:05:00"}, "TIME=2026-11-23 14:05:00 is no moment: it has a date, a time, and its"),
         ({"ERNI_ARGS": "--limit 'a"}, "ARGS cannot be split into words: No closing quotation"),
     ],
 )
