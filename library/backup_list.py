@@ -9,10 +9,13 @@ short_description: The backup sets there are
 description:
   - Tells of each set when it was made and by whom, its size, whether it was verified and drilled, and what it holds.
   - With C(set) tells all of one, and reads its files to compare their checksums.
+  - Where the sets off-site are known, tells where each one is.
 options:
   folder: {description: "The host's folder of the sets.", type: path, required: true}
   set: {description: "Id of one set; empty tells all.", type: str, default: ""}
   format: {description: "How it is told.", type: str, choices: [table, json], default: table}
+  offsite_known: {description: "Whether it is known which sets are off-site.", type: bool, default: false}
+  offsite: {description: "Their manifests, from C(backup_offsite).", type: list, elements: dict, default: []}
 author: ERNI Building Agents operations
 """
 
@@ -27,8 +30,11 @@ erni_report: {description: "The table, or the JSON.", type: str, returned: alway
 sets: {description: "The sets' ids, oldest first.", type: list, elements: str, returned: always}
 """
 
+import json
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni.backup_report import Listed, one_as_text, sets_as_json, sets_as_text
+from ansible.module_utils.erni.backup_report import Listed, located, one_as_text, sets_as_json, sets_as_text
+from ansible.module_utils.erni.backup_set import Manifest
 from ansible.module_utils.erni.backup_store import Store
 from ansible.module_utils.erni.errors import PlatformError
 
@@ -36,7 +42,19 @@ ARGUMENT_SPEC = {
     "folder": {"type": "path", "required": True},
     "set": {"type": "str", "default": ""},
     "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
+    "offsite_known": {"type": "bool", "default": False},
+    "offsite": {"type": "list", "elements": "dict", "default": []},
 }
+
+
+def found(store: Store, wanted: str, offsite: list[Manifest]) -> tuple[list[Manifest], list[str]]:
+    """The sets here, or the one that is wanted, and what is wrong with them."""
+    if not wanted:
+        return store.manifests()
+    if wanted in store.identifiers() or wanted not in [one.id for one in offsite]:
+        chosen = store.manifest(wanted)
+        return [chosen], store.damage(chosen)
+    return [], []
 
 
 def main() -> None:
@@ -44,14 +62,13 @@ def main() -> None:
     params = module.params
     store = Store(params["folder"])
     try:
-        if params["set"]:
-            chosen = store.manifest(params["set"])
-            sets, troubles = [chosen], store.damage(chosen)
-        else:
-            sets, troubles = store.manifests()
+        offsite = [Manifest.from_json(json.dumps(told), "a manifest off-site") for told in params["offsite"]]
+        here, troubles = found(store, params["set"], offsite)
     except PlatformError as error:
         module.fail_json(msg=str(error))
-    listed = [Listed(one, store.drilled(one.id)) for one in sets]
+    wanted = [one for one in offsite if params["set"] in ("", one.id)]
+    sets = located(here, wanted) if params["offsite_known"] else [(one, "") for one in here]
+    listed = [Listed(one, store.drilled(one.id), where) for one, where in sets]
     if params["format"] == "json":
         report = sets_as_json(listed, troubles)
     else:
@@ -60,7 +77,7 @@ def main() -> None:
         module.fail_json(
             msg=f"Set {params['set']} is damaged: {'; '.join(troubles)}. Take another one.", erni_report=report
         )
-    module.exit_json(changed=False, erni_report=report, sets=[one.id for one in sets])
+    module.exit_json(changed=False, erni_report=report, sets=[one.id for one, _ in sets])
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ unit() {
 }
 
 integration() {
-    need_packages zstd age
+    need_packages zstd age rclone openssh-client openssh-server
     need_engine
     need_images
     say 'Integration tests'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from .backup_set import Manifest
 from .backup_store import Store
@@ -17,15 +18,34 @@ GAUGES = {
     "erni_backup_last_drill_duration_seconds": "How long that restore took.",
     "erni_backup_last_drill_timestamp_seconds": "When a restore of a set was last tried with success.",
 }
+OFFSITE_GAUGES = {
+    "erni_backup_offsite_last_success_timestamp_seconds": "When all sets that should be off-site last were.",
+    "erni_backup_offsite_sets": "How many sets there are off-site.",
+}
 
 
 def write_figures(store: Store, environment: str) -> None:
     """Beside the figures of all runs, below the folder that the sets' folder is in."""
     sets, _ = store.manifests()
     drilled = max(((store.drilled(one.id), store.drill_seconds(one.id)) for one in sets), default=(0.0, 0.0))
+    _write(store, "erni_backup.prom", figures(sets, environment, drilled))
+
+
+def write_offsite_figures(store: Store, environment: str, complete: float, sets: int) -> None:
+    """In a file of their own: they are known at other moments, and only where there is an off-site target.
+
+    :param complete: when all sets that should be there last were; 0 for never.
+    """
+    values: dict[str, float] = {"erni_backup_offsite_sets": sets}
+    if complete:
+        values["erni_backup_offsite_last_success_timestamp_seconds"] = complete
+    _write(store, "erni_backup_offsite.prom", _as_text(values, OFFSITE_GAUGES, environment))
+
+
+def _write(store: Store, name: str, content: str) -> None:
     folder = os.path.join(os.path.dirname(store.folder), "metrics")
     ensure_folder(folder, 0o755)
-    write_atomically(File(os.path.join(folder, "erni_backup.prom"), figures(sets, environment, drilled), 0o644))
+    write_atomically(File(os.path.join(folder, name), content, 0o644))
 
 
 def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]) -> str:
@@ -45,7 +65,11 @@ def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]
     if ended:
         values["erni_backup_last_drill_timestamp_seconds"] = ended
         values["erni_backup_last_drill_duration_seconds"] = seconds
+    return _as_text(values, GAUGES, environment)
+
+
+def _as_text(values: Mapping[str, float], gauges: Mapping[str, str], environment: str) -> str:
     return "".join(
-        f'# HELP {name} {GAUGES[name]}\n# TYPE {name} gauge\n{name}{{environment="{environment}"}} {value:.1f}\n'
+        f'# HELP {name} {gauges[name]}\n# TYPE {name} gauge\n{name}{{environment="{environment}"}} {value:.1f}\n'
         for name, value in sorted(values.items())
     )

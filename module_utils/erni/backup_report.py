@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from .backup_set import Manifest, Part, rows_of
 from .text_table import text_table
 
 NOTHING = "There is no set in {folder} yet; make backup makes the first."
+WHOLE = "Its files were read, and are what was written."
+HERE, OFFSITE, BOTH = "here", "off-site", "both"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A set and when a restore of it was last tried with success (seconds since the epoch; 0 for never)."""
+    """A set and when a restore of it was last tried with success (seconds since the epoch; 0 for never).
+
+    ``where`` it is: here, off-site or both; '' where only those here are known.
+    """
 
     manifest: Manifest
     drilled: float
+    where: str = ""
+
+
+def located(here: Iterable[Manifest], offsite: Iterable[Manifest]) -> list[tuple[Manifest, str]]:
+    """The sets of both places, oldest first, and where each is."""
+    local, there = {one.id: one for one in here}, {one.id: one for one in offsite}
+    where = {(True, False): HERE, (False, True): OFFSITE, (True, True): BOTH}
+    return [((there | local)[name], where[name in local, name in there]) for name in sorted(there | local)]
 
 
 def sets_as_json(listed: Sequence[Listed], troubles: Sequence[str]) -> str:
-    sets = [asdict(one.manifest) | {"size": one.manifest.size, "drilled": one.drilled} for one in listed]
+    sets = [
+        asdict(one.manifest)
+        | {"size": one.manifest.size, "drilled": one.drilled}
+        | ({"where": one.where} if one.where else {})
+        for one in listed
+    ]
     return json.dumps({"sets": sets, "troubles": list(troubles)}, indent=2)
 
 
@@ -49,7 +67,8 @@ def one_as_text(one: Listed, troubles: Sequence[str]) -> str:
         for part in manifest.parts
         for name, count in sorted(part.facts.get("rows", {}).items())
     ]
-    found = ["", *troubles] if troubles else ["", "Its files were read, and are what was written."]
+    read = "It is off-site only: its files are read once it is fetched." if one.where == OFFSITE else WHOLE
+    found = ["", *troubles] if troubles else ["", read]
     return "\n".join([*head, files, "", text_table(rows), *found])
 
 
@@ -57,6 +76,7 @@ def _cells(one: Listed) -> dict[str, str]:
     manifest = one.manifest
     return {
         "set": manifest.id,
+        **({"where": one.where} if one.where else {}),
         "took": f"{manifest.seconds:.1f} s",
         "size": size_of(manifest.size),
         "rows": str(sum(rows_of(part) for part in manifest.parts)),

@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 # On the control node the project's logic is found under the name that it has inside modules, too.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.erni import certificate, secrets
+from ansible.module_utils.erni import certificate, offsite_settings, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.replicas import fitting
@@ -127,7 +127,8 @@ class ActionModule(ActionBase):
             findings += self._check_role(role)
         if not findings:
             findings += self._check_images() + self._check_settings()
-            findings += self._check_replicas() + self._check_certificate() + self._check_archive()
+            findings += self._check_replicas() + self._check_certificate()
+            findings += self._check_archive() + self._check_offsite()
         return findings
 
     def _as_roles_see(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -221,6 +222,13 @@ class ActionModule(ActionBase):
             return []
         timeout = int(self._value("postgres_archive_timeout"))
         return check_archive(self._value("postgres_archive"), self._task.args["secrets"], timeout)
+
+    def _check_offsite(self) -> list[Finding]:
+        settings = self._value("backup_offsite")
+        found = offsite_settings.findings(settings, self._value("backup_offsite_secret"))
+        if self._value("platform_environment") == "production":
+            found += offsite_settings.production_findings(settings, self._value("backup_recipients"))
+        return found
 
     def _malformed(self, role: str, message: str) -> Finding:
         return Finding(
