@@ -31,6 +31,8 @@ options:
   releases: {description: "The folder of the releases' records (release).", type: str, default: ""}
   allow_empty: {description: "Whether a database without tables is a part, too.", type: bool, default: false}
   last_stored: {description: "Bytes that the last set's part took; 0 where there is none.", type: int, default: 0}
+  last_dumped: {description: "Bytes of the last set's dump before compression, about, or 0.", type: int, default: 0}
+  progress: {description: "File that tells how far it has come while it works; none if empty.", type: str, default: ""}
 author: ERNI Building Agents operations
 """
 
@@ -65,6 +67,7 @@ from ansible.module_utils.erni import backup_parts, engine, postgres_dump, redis
 from ansible.module_utils.erni.backup_set import POSTGRES, REDIS, RELEASE, SESSIONS, Part
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.progress import Progress
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
@@ -84,10 +87,12 @@ ARGUMENT_SPEC = {
     "releases": {"type": "str", "default": ""},
     "allow_empty": {"type": "bool", "default": False},
     "last_stored": {"type": "int", "default": 0},
+    "last_dumped": {"type": "int", "default": 0},
+    "progress": {"type": "str", "default": ""},
 }
 
 
-def write(client: Any, params: dict[str, Any], folder: str) -> Part:
+def write(client: Any, params: dict[str, Any], folder: str, progress: Progress) -> Part:
     """The part of the kind that was asked for, into the folder."""
     match params["kind"]:
         case "postgres":
@@ -103,17 +108,26 @@ def write(client: Any, params: dict[str, Any], folder: str) -> Part:
             )
             size = postgres_dump.database_size(server, params["database"])
             backup_parts.check_room(folder, backup_parts.room_needed(size, params["last_stored"]))
-            empty = params["allow_empty"]
-            return backup_parts.postgres_part(client, server, params["database"], folder, params["host"], empty)
+            expected = params["last_dumped"] or size
+            return backup_parts.postgres_part(
+                client,
+                server,
+                params["database"],
+                folder,
+                params["host"],
+                progress,
+                expected,
+                allow_empty=params["allow_empty"],
+            )
         case "redis":
             image, uid, gid = backup_parts.runs_as(client, params["container"])
             redis = redis_snapshot.Server(
                 params["platform"], image, uid, gid, params["socket_folder"], params["configuration"]
             )
-            return backup_parts.redis_part(client, redis, folder, params["host"])
+            return backup_parts.redis_part(client, redis, folder, params["host"], progress)
         case "sessions":
             source = os.path.join(backup_parts.volume_folder(client, params["volume"]), params["file"])
-            return backup_parts.sessions_part(source, folder, params["host"])
+            return backup_parts.sessions_part(source, folder, params["host"], progress)
         case _:
             return backup_parts.release_part(client, params["container"], params["releases"], folder, params["host"])
 
@@ -130,8 +144,9 @@ def main() -> None:
         with (
             store.part_folder(params["set"], name) as folder,
             engine.explained(f"No backup was made of {params['kind']}"),
+            Progress(params["progress"], params["kind"]) as progress,
         ):
-            part = write(engine.connect(), params, folder)
+            part = write(engine.connect(), params, folder, progress)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, part=asdict(part), folder=store.part(params["set"], name))

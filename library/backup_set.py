@@ -25,6 +25,7 @@ options:
   recipients: {description: "Public keys of age that may read it; none: open.", type: list, elements: str, default: []}
   safety: {description: "Whether it is made of what a restore is about to replace.", type: bool, default: false}
   accept_collapse: {description: "Whether a part may have lost most of its rows.", type: bool, default: false}
+  progress: {description: "File that tells how far it has come while it works; none if empty.", type: str, default: ""}
   retention:
     description: What stays (prune).
     type: dict
@@ -54,6 +55,7 @@ RETURN = r"""
 set: {description: "Id of the set that was begun, published, or is fresh enough.", type: str, returned: not by prune}
 needed: {description: "Whether a set is to be made.", type: bool, returned: begin}
 last_stored: {description: "Bytes of the newest set's parts, by kind.", type: dict, returned: begin}
+last_dumped: {description: "Bytes of its dump before compression, about, or 0.", type: int, returned: begin}
 actions: {description: "What was done, as sentences.", type: list, elements: str, returned: always}
 """
 
@@ -69,6 +71,7 @@ from ansible.module_utils.erni.backup_retention import Kept, RetentionRules, to_
 from ansible.module_utils.erni.backup_set import Manifest, collapse, fresh_enough, newest, part_from, set_id
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.progress import Progress
 
 RETENTION = {
     "days": {"type": "int", "default": 30},
@@ -92,6 +95,7 @@ ARGUMENT_SPEC = {
     "recipients": {"type": "list", "elements": "str", "default": []},
     "safety": {"type": "bool", "default": False},
     "accept_collapse": {"type": "bool", "default": False},
+    "progress": {"type": "str", "default": ""},
     "retention": {"type": "dict", "default": {}, "options": RETENTION},
 }
 
@@ -99,10 +103,13 @@ ARGUMENT_SPEC = {
 def begin(store: Store, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     sets, troubles = store.manifests()
     fresh, latest, now = fresh_enough(sets, time.time(), params["max_age"]), newest(sets), time.time()
-    stored = {part.kind: part.size for part in latest.parts} if latest else {}
+    last = {
+        "last_stored": {part.kind: part.size for part in latest.parts} if latest else {},
+        "last_dumped": sum(int(part.facts.get("dumped", 0)) for part in latest.parts) if latest else 0,
+    }
     if fresh:
         sentence = f"Set {fresh.id} is {round(now - fresh.began)} s old, which is fresh enough."
-        return {"changed": False, "needed": False, "set": fresh.id, "actions": [sentence], "last_stored": stored}
+        return {"changed": False, "needed": False, "set": fresh.id, "actions": [sentence], **last}
     identifier = set_id(now, os.urandom(2).hex())
     if not check_mode:
         store.begin(identifier, Lease(params["node"], params["operator"], now))
@@ -111,12 +118,12 @@ def begin(store: Store, params: dict[str, Any], check_mode: bool) -> dict[str, A
         "needed": True,
         "set": identifier,
         "actions": [f"set {identifier} is made"],
-        "last_stored": stored,
+        **last,
         "warnings": troubles,
     }
 
 
-def publish(store: Store, params: dict[str, Any]) -> dict[str, Any]:
+def publish(store: Store, params: dict[str, Any], progress: Progress) -> dict[str, Any]:
     identifier, began = params["set"], time.time()
     store.touch(identifier)
     made = [Made(part_from(one["part"]), one["folder"]) for one in params["parts"]]
@@ -138,7 +145,7 @@ def publish(store: Store, params: dict[str, Any]) -> dict[str, Any]:
         seconds=0.0,
         operator=params["operator"],
         reason=params["reason"],
-        parts=assemble(store, identifier, made, params["recipients"]),
+        parts=assemble(store, identifier, made, params["recipients"], progress),
         verified=time.time(),
         recipients=tuple(params["recipients"]),
         safety=params["safety"],
@@ -175,7 +182,8 @@ def main() -> None:
         elif module.check_mode:
             result = {"changed": True, "set": params["set"], "actions": [f"set {params['set']} is published"]}
         else:
-            result = publish(store, params)
+            with Progress(params["progress"]) as progress:
+                result = publish(store, params, progress)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

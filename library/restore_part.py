@@ -35,6 +35,7 @@ options:
   database: {description: "The database (postgres).", type: str, default: ""}
   volume: {description: "The volume with its data.", type: str, required: true}
   live_file: {description: "The sessions' file in it.", type: str, default: conversations.db}
+  progress: {description: "File that tells how far it has come while it works; none if empty.", type: str, default: ""}
 author: ERNI Building Agents operations
 """
 
@@ -66,6 +67,7 @@ from ansible.module_utils.erni import engine, restore_flow
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
 from ansible.module_utils.erni.pipeline import measure
+from ansible.module_utils.erni.progress import Progress
 from ansible.module_utils.erni.restore_kinds import Restorable, restorable
 
 ARGUMENT_SPEC = {
@@ -85,6 +87,7 @@ ARGUMENT_SPEC = {
     "password": {"type": "str", "default": "", "no_log": True},
     "database": {"type": "str", "default": ""},
     "volume": {"type": "str", "required": True},
+    "progress": {"type": "str", "default": ""},
     "live_file": {"type": "str", "default": "conversations.db"},
 }
 DAY = 86_400.0
@@ -166,9 +169,10 @@ def main() -> None:
         with (
             host_lock(params["platform"], f"{params['step']} of a restore of {params['kind']}"),
             engine.explained(what),
+            Progress(params["progress"], params["kind"]) as progress,
         ):
             os.makedirs(params["records"], 0o700, exist_ok=True)
-            result = STEPS[params["step"]](restorable(engine.connect(), params), params, module.check_mode)
+            result = STEPS[params["step"]](restorable(engine.connect(), params, progress), params, module.check_mode)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

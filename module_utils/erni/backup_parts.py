@@ -14,6 +14,7 @@ from .errors import PlatformError
 from .files import ensure_folder
 from .pipeline import Program, Written, pour_file
 from .postgres_facts import differences
+from .progress import Progress
 from .service_spec import LABEL_PREFIX
 
 COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3"))
@@ -22,16 +23,25 @@ SPARE = 256 * MEGABYTE  # what a backup leaves free for all else on the disk
 
 
 def postgres_part(
-    client: Any, server: postgres_dump.Server, database: str, folder: str, host: str, allow_empty: bool = False
+    client: Any,
+    server: postgres_dump.Server,
+    database: str,
+    folder: str,
+    host: str,
+    progress: Progress | None = None,
+    expected: int = 0,
+    *,
+    allow_empty: bool = False,
 ) -> Part:
     """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder.
 
+    :param expected: bytes that are dumped, about, to tell the progress by.
     :param allow_empty: a database without tables is a part, too.
     :raises PlatformError: when the database is empty, or what was written is not what it holds.
     """
-    began = time.time()
+    began, progress = time.time(), progress or Progress()
     exchange = _exchange(folder, server.uid, server.gid)
-    dumped = postgres_dump.dump(client, server, database, folder, exchange)
+    dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected)
     if not dumped.facts.rows and not allow_empty:
         raise PlatformError(
             f"The database {database} has no tables",
@@ -39,7 +49,8 @@ def postgres_part(
             "Nothing was written. See whether this is the right server; make up applies the schema.",
         )
     source = os.path.join(folder, "postgres.dump.zst")
-    found = postgres_dump.read_whole(client, server, source, [postgres_dump.EXPAND], exchange)
+    with progress.phase("reading it whole and comparing", dumped.facts.dumped, about=True) as tell:
+        found = postgres_dump.read_whole(client, server, source, [postgres_dump.EXPAND], exchange, tell)
     if wrong := differences(dumped.facts.rows, found):
         raise PlatformError(
             f"The dump of {database} does not hold what the database holds",
@@ -50,25 +61,28 @@ def postgres_part(
     return _part(POSTGRES, host, began, dumped.files, dumped.facts.as_dict())
 
 
-def redis_part(client: Any, server: redis_snapshot.Server, folder: str, host: str) -> Part:
+def redis_part(
+    client: Any, server: redis_snapshot.Server, folder: str, host: str, progress: Progress | None = None
+) -> Part:
     """``redis.rdb.zst`` in the folder."""
     began = time.time()
     exchange = _exchange(folder, server.uid, server.gid)
-    facts, written = redis_snapshot.take(client, server, folder, exchange)
+    facts, written = redis_snapshot.take(client, server, folder, exchange, progress)
     os.rmdir(exchange)
     return _part(REDIS, host, began, {"redis.rdb.zst": written}, asdict(facts))
 
 
-def sessions_part(source: str, folder: str, host: str) -> Part:
+def sessions_part(source: str, folder: str, host: str, progress: Progress | None = None) -> Part:
     """``sessions-<host>.db.zst`` in the folder; no file where there are no sessions yet."""
-    began = time.time()
+    began, progress = time.time(), progress or Progress()
     if not os.path.exists(source):
         return _part(SESSIONS, host, began, {}, {"rows": {}})
     name = f"sessions-{host}.db.zst"
     copy = os.path.join(folder, "sessions.db")
-    facts = sessions_copy.copy(source, copy)
+    facts = sessions_copy.copy(source, copy, progress)
     try:
-        written = pour_file(copy, [COMPRESS], os.path.join(folder, name))
+        with progress.phase("compressing", os.path.getsize(copy)) as tell:
+            written = pour_file(copy, [COMPRESS], os.path.join(folder, name), tell=tell)
     finally:
         os.unlink(copy)
     return _part(SESSIONS, host, began, {name: written}, asdict(facts))

@@ -13,6 +13,7 @@ from .backup_store import Store
 from .errors import PlatformError
 from .files import ensure_folder
 from .pipeline import Program, measure, pour_file
+from .progress import Progress
 
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
 
@@ -25,34 +26,42 @@ class Made:
     folder: str
 
 
-def assemble(store: Store, identifier: str, parts: Sequence[Made], recipients: Sequence[str]) -> tuple[Part, ...]:
+def assemble(
+    store: Store, identifier: str, parts: Sequence[Made], recipients: Sequence[str], progress: Progress | None = None
+) -> tuple[Part, ...]:
     """The parts' files in the set's own folder, encrypted for the recipients, if there are any.
 
     :returns: the parts as they are stored now.
     :raises PlatformError: when a file is not what its part says, on its way here or after it was encrypted.
     """
-    made = store.made(identifier)
+    made, heard = store.made(identifier), progress or Progress()
     shutil.rmtree(made, ignore_errors=True)
     ensure_folder(made, 0o700)
     return tuple(
-        replace(one.part, files=tuple(_take(file, one, made, recipients) for file in one.part.files)) for one in parts
+        replace(one.part, files=tuple(_take(file, one, made, recipients, heard) for file in one.part.files))
+        for one in parts
     )
 
 
-def _take(file: StoredFile, one: Made, made: str, recipients: Sequence[str]) -> StoredFile:
+def _take(file: StoredFile, one: Made, made: str, recipients: Sequence[str], progress: Progress) -> StoredFile:
     source = os.path.join(one.folder, file.name)
-    if measure(source).sha256 != file.sha256:
+    with progress.phase(f"comparing {file.name}", file.size) as tell:
+        arrived = measure(source, tell)
+    if arrived.sha256 != file.sha256:
         raise PlatformError(
             f"{file.name} of {one.part.host} did not arrive as it was sent",
             "its checksum differs",
             "No set was made, and those there are stay. Run make backup again.",
         )
     if not recipients or one.part.kind == SECRETS:  # a vault file is encrypted already, by another key
-        target, programs = file.name, []
+        target, programs, doing = file.name, [], "copying"
     else:
-        target, programs = file.name + ENCRYPTED_SUFFIX, [encrypt(recipients)]
-    written = pour_file(source, programs, os.path.join(made, target))
-    if measure(os.path.join(made, target)) != written:
+        target, programs, doing = file.name + ENCRYPTED_SUFFIX, [encrypt(recipients)], "encrypting"
+    with progress.phase(f"{doing} {file.name}", file.size) as tell:
+        written = pour_file(source, programs, os.path.join(made, target), tell=tell)
+    with progress.phase(f"reading {target} back", written.size) as tell:
+        stored = measure(os.path.join(made, target), tell)
+    if stored != written:
         raise PlatformError(
             f"{target} cannot be read as it was written",
             "its checksum differs",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import IO, Any
 from .errors import PlatformError
 from .excerpts import last_lines
 from .files import sync_folder
+from .progress import Tell, untold
 
 BLOCK = 1 << 20  # bytes
 SECRET_FILE = "{secret}"  # noqa: S105 (a placeholder)
@@ -44,9 +46,10 @@ class Written:
     sha256: str
 
 
-def pour(source: int, programs: Sequence[Program], target: str, mode: int = 0o600) -> Written:
+def pour(source: int, programs: Sequence[Program], target: str, mode: int = 0o600, tell: Tell | None = None) -> Written:
     """Everything that the descriptor gives, through the programs, into a new file; on the disk when this returns.
 
+    :param tell: hears how many bytes the descriptor has given.
     :raises PlatformError: when a program fails or the disk is full; the file is gone then.
     """
     digest, size = hashlib.sha256(), 0
@@ -60,7 +63,7 @@ def pour(source: int, programs: Sequence[Program], target: str, mode: int = 0o60
                 digest.update(block)
                 size += len(block)
 
-            flow(source, programs, write)
+            flow(source, programs, write, tell)
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
@@ -84,25 +87,30 @@ def _unwritten(target: str, error: OSError) -> PlatformError:
     return PlatformError(f"{target} could not be written", str(error), "Make room there, or see to the disk.")
 
 
-def pour_file(source: str, programs: Sequence[Program], target: str, mode: int = 0o600) -> Written:
+def pour_file(
+    source: str, programs: Sequence[Program], target: str, mode: int = 0o600, tell: Tell | None = None
+) -> Written:
     """:func:`pour` from a file."""
     with open(source, "rb") as file:
-        return pour(file.fileno(), programs, target, mode)
+        return pour(file.fileno(), programs, target, mode, tell)
 
 
-def measure(path: str) -> Written:
+def measure(path: str, tell: Tell | None = None) -> Written:
     """A file's size and digest, by reading all of it."""
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
             size += len(block)
+            if tell is not None:
+                tell(size)
     return Written(size, digest.hexdigest())
 
 
-def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], object]) -> None:
+def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], object], tell: Tell | None = None) -> None:
     """Give the sink, block by block, what comes out of the last program.
 
+    :param tell: hears how many bytes the descriptor has given.
     :raises PlatformError: when a program fails. What the sink raises ends them all.
     """
     with ExitStack() as ends:
@@ -115,9 +123,32 @@ def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], objec
             output.close()  # the program's alone now: it must hear when whoever reads from it has gone
             running.append((program, process, complaints))
             output = ends.enter_context(_output(process))
+        tell, came, first = tell or untold(), 0, running[0][1] if running else None
         while block := output.read(BLOCK):
             sink(block)
+            came += len(block)
+            if tell.due():
+                tell(_given(source, first, came))
+        tell(_given(source, first, came))
         _judge(running)
+
+
+def _given(source: int, first: subprocess.Popen[bytes] | None, came: int) -> int:
+    """Bytes that the source has given to the first program; without one that is what ``came`` of it.
+
+    The kernel knows: what flows need not pass through this process once more to be counted. A file's position is shared
+    with the program that was started with it (open(2)); what a program has read from a pipe stands in its "rchar"
+    (proc(5), /proc/pid/io), with some kilobytes of its libraries.
+    """
+    if first is None:
+        return came
+    try:
+        if stat.S_ISREG(os.fstat(source).st_mode):
+            return os.lseek(source, 0, os.SEEK_CUR)
+        with open(f"/proc/{first.pid}/io", encoding="ascii") as file:
+            return int(file.readline().removeprefix("rchar: "))
+    except (OSError, ValueError):  # a kernel without that account
+        return 0
 
 
 def _start(program: Program, source: Any, complaints: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from .database_apply import connection
 from .errors import PlatformError
 from .pipeline import Program, Written, flow, pour
 from .postgres_facts import DatabaseFacts, count_rows, database_facts
+from .progress import Progress, Tell
 from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
@@ -67,23 +68,34 @@ class Dumped:
     files: dict[str, Written]
 
 
-def dump(client: Any, server: Server, database: str, folder: str, exchange: str) -> Dumped:
+def dump(
+    client: Any,
+    server: Server,
+    database: str,
+    folder: str,
+    exchange: str,
+    progress: Progress | None = None,
+    expected: int = 0,
+) -> Dumped:
     """The database and the globals, compressed, into the folder.
 
     :param exchange: an empty folder for the pipe between the server's image and this host.
+    :param expected: about so many bytes before they are compressed, to tell the progress by; 0 where nobody knows.
     :raises PlatformError: when any part of it fails; nothing of it counts then.
     """
-    what = f"The database {database} could not be dumped"
+    what, progress = f"The database {database} could not be dumped", progress or Progress()
     with snapshot(server, database) as (name, cursor), ThreadPoolExecutor(1) as counting:
         facts = database_facts(cursor, database)
         rows = counting.submit(count_rows, cursor)
         command = ("pg_dump", "--format=custom", "--compress=0", f"--snapshot={name}", "--lock-wait-timeout=60s")
-        written = {
-            "postgres.dump.zst": _through_pipe(
-                client, server, (*command, *server.access()), f"{folder}/postgres.dump.zst", exchange, what, database
+        target = f"{folder}/postgres.dump.zst"
+        with progress.phase("dumping", expected, about=True) as tell:
+            dumped = _through_pipe(
+                client, server, (*command, *server.access()), target, exchange, what, database, tell=tell
             )
-        }
-        facts = replace(facts, rows=rows.result())
+        with progress.phase("counting its rows"):
+            facts = replace(facts, rows=rows.result(), dumped=tell.standing.done)
+        written = {"postgres.dump.zst": dumped}
     globals_ = ("pg_dumpall", "--globals-only", *server.access())
     what = "The cluster's roles could not be dumped"
     written["globals.sql.zst"] = _through_pipe(client, server, globals_, f"{folder}/globals.sql.zst", exchange, what)
@@ -113,10 +125,13 @@ def snapshot(server: Server, database: str) -> Iterator[tuple[str, Any]]:
         cursor.execute("commit")
 
 
-def read_whole(client: Any, server: Server, source: str, programs: list[Program], exchange: str) -> dict[str, int]:
+def read_whole(
+    client: Any, server: Server, source: str, programs: list[Program], exchange: str, tell: Tell | None = None
+) -> dict[str, int]:
     """The rows of each table that a dump holds, found by restoring all of it to nowhere.
 
     :param programs: what makes pg_restore's input of the file.
+    :param tell: hears how many bytes of SQL it has become, which is about what was dumped.
     :raises PlatformError: when a byte of it cannot be read.
     """
     what, remedy = f"{source} cannot be restored from", "Take another set; make backups lists them."
@@ -131,7 +146,7 @@ def read_whole(client: Any, server: Server, source: str, programs: list[Program]
             fed = feeding.submit(_feed, source, programs, into, job)
             with open_pipe(out) as pipe:
                 job.writes_to(pipe, what, remedy)
-                flow(pipe, [], counter.feed)
+                flow(pipe, [], counter.feed, tell)
             fed.result()
             job.succeed(what, remedy)
     finally:
@@ -162,6 +177,7 @@ def _through_pipe(
     exchange: str,
     what: str,
     *arguments: str,
+    tell: Tell | None = None,
 ) -> Written:
     pipe = make_pipe(os.path.join(exchange, "out.pipe"), server.uid, server.gid)
     try:
@@ -170,7 +186,7 @@ def _through_pipe(
         job_ = server.job("dump", words, exchange)
         with running(client, job_) as job, open_pipe(pipe) as source:
             job.writes_to(source, what, UNTOUCHED)
-            written = pour(source, [COMPRESS], target)
+            written = pour(source, [COMPRESS], target, tell=tell)
             _keep_if_successful(job, target, what)
             return written
     finally:

@@ -39,7 +39,8 @@ SERVER = """
 @dataclass(frozen=True)
 class DatabaseFacts:
     """``size`` in bytes, as the server stores it. ``settings`` by role, '' for all; ``grants`` as PostgreSQL writes
-    them (manual, section 5.7); ``system`` is the cluster's own identifier, made when it was."""
+    them (manual, section 5.7); ``system`` is the cluster's own identifier, made when it was. ``dumped`` is about how
+    many bytes a dump of it is before it is compressed; 0 where nobody has measured."""
 
     name: str
     version_number: int
@@ -56,6 +57,7 @@ class DatabaseFacts:
     extensions: tuple[str, ...]
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    dumped: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -16,10 +16,11 @@ from typing import Any
 from .database_apply import MAINTENANCE_DATABASE, connection
 from .errors import PlatformError
 from .pipeline import Program, pour_file
-from .postgres_dump import Server
+from .postgres_dump import Server, database_size
 from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
+from .progress import Progress, polled
 from .restore_record import BEFORE
 from .scratch_container import EXCHANGE, running
 
@@ -56,7 +57,7 @@ def kept_name(database: str, stamp: str) -> str:
 Load = Callable[[str], None]  # into the database of that name
 
 
-def restore_beside(server: Server, facts: DatabaseFacts, load: Load) -> str:
+def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: Progress | None = None) -> str:
     """Whatever ``load`` gives as a database beside the one that serves, compared, and ready to serve.
 
     :param facts: what it has to hold; what they do not tell (no rows, a negative number) is not compared.
@@ -67,8 +68,10 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load) -> str:
     with maintenance(server) as cursor:
         drop(cursor, scratch)
         _create(cursor, scratch, facts)
+    whole = (progress or Progress()).phase("restoring", facts.size, about=True)
     try:
-        load(scratch)
+        with whole as tell, polled(tell, lambda: database_size(server, scratch)):
+            load(scratch)
         return _proven(server, scratch, facts)
     except BaseException:
         with maintenance(server) as cursor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import PlatformError
 from .pipeline import Program, Written, pour_file
+from .progress import Progress, polled
 from .scratch_container import EXCHANGE, Job, running
 
 SNAPSHOT_SECONDS = 3600.0
@@ -53,7 +54,9 @@ class SnapshotFacts:
     expired: int
 
 
-def take(client: Any, server: Server, folder: str, exchange: str) -> tuple[SnapshotFacts, Written]:
+def take(
+    client: Any, server: Server, folder: str, exchange: str, progress: Progress | None = None
+) -> tuple[SnapshotFacts, Written]:
     """``redis.rdb.zst`` in the folder, and what is in it.
 
     :raises PlatformError: when Redis does not give all of it.
@@ -64,12 +67,18 @@ def take(client: Any, server: Server, folder: str, exchange: str) -> tuple[Snaps
         'REDISCLI_AUTH="$(cat /etc/erni/operator_password)" '
         f"exec redis-cli --no-auth-warning --user operator -s /run/redis/redis.sock --rdb {EXCHANGE}/redis.rdb"
     )
-    path = os.path.join(exchange, "redis.rdb")
-    with running(client, server.job("redis", ("sh", "-c", told), exchange)) as job:
+    path, progress = os.path.join(exchange, "redis.rdb"), progress or Progress()
+    with (
+        progress.phase("taking the snapshot") as tell,
+        running(client, server.job("redis", ("sh", "-c", told), exchange)) as job,
+        polled(tell, lambda: os.path.getsize(path)),
+    ):
         job.succeed(what, UNTOUCHED, SNAPSHOT_SECONDS)
     try:
-        facts = read_whole(client, server, exchange, what)
-        return facts, pour_file(path, [COMPRESS], os.path.join(folder, "redis.rdb.zst"))
+        with progress.phase("reading it whole"):
+            facts = read_whole(client, server, exchange, what)
+        with progress.phase("compressing", os.path.getsize(path)) as tell:
+            return facts, pour_file(path, [COMPRESS], os.path.join(folder, "redis.rdb.zst"), tell=tell)
     finally:
         os.unlink(path)
 

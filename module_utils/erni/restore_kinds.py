@@ -13,6 +13,7 @@ from .backup_set import part_from
 from .backup_unpack import unpack
 from .files import ensure_folder
 from .postgres_dump import Server
+from .progress import Progress
 from .restore_flow import Target
 from .restore_record import RecordFile, Restored
 from .restore_targets import PostgresTarget, RedisTarget, SessionsTarget
@@ -31,17 +32,17 @@ class Restorable:
     make: Make
 
 
-def restorable(client: Any, params: Mapping[str, Any]) -> Restorable:
+def restorable(client: Any, params: Mapping[str, Any], progress: Progress) -> Restorable:
     """:param params: the arguments of the module restore_part.
 
     :raises PlatformError: where the service does not run.
     """
     kind = params["kind"]
-    target, make = _KINDS[kind](client, params)
+    target, make = _KINDS[kind](client, params, progress)
     return Restorable(NAMES[kind], target, RecordFile(params["records"], kind), make)
 
 
-def _postgres(client: Any, params: Mapping[str, Any]) -> tuple[Target, Make]:
+def _postgres(client: Any, params: Mapping[str, Any], progress: Progress) -> tuple[Target, Make]:
     image, uid, gid = runs_as(client, params["container"])
     folders = (params["socket_folder"], params["configuration"])
     server = Server(params["platform"], image, uid, gid, *folders, params["password"])
@@ -50,16 +51,16 @@ def _postgres(client: Any, params: Mapping[str, Any]) -> tuple[Target, Make]:
     def make() -> tuple[Restored, list[str]]:
         exchange = _exchange(params, uid, gid)
         if params["file"]:
-            return restore_postgres.from_plain(client, server, params["file"], database, volume, exchange)
+            return restore_postgres.from_plain(client, server, params["file"], database, volume, exchange, progress)
         part = part_from(params["part"])
         return restore_postgres.from_set(
-            client, server, part, params["folder"], params["identity"], database, volume, exchange
+            client, server, part, params["folder"], params["identity"], database, volume, exchange, progress=progress
         )
 
     return PostgresTarget(server, database), make
 
 
-def _redis(client: Any, params: Mapping[str, Any]) -> tuple[Target, Make]:
+def _redis(client: Any, params: Mapping[str, Any], _progress: Progress) -> tuple[Target, Make]:
     container = params["container"]
     image, uid, gid = runs_as(client, container)
     server = redis_snapshot.Server(
@@ -75,7 +76,7 @@ def _redis(client: Any, params: Mapping[str, Any]) -> tuple[Target, Make]:
     return target, make
 
 
-def _sessions(client: Any, params: Mapping[str, Any]) -> tuple[Target, Make]:
+def _sessions(client: Any, params: Mapping[str, Any], _progress: Progress) -> tuple[Target, Make]:
     live = os.path.join(volume_folder(client, params["volume"]), params["live_file"])
     target = SessionsTarget(live, params["records"])
 
@@ -100,7 +101,7 @@ def _exchange(params: Mapping[str, Any], uid: int, gid: int) -> str:
     return path
 
 
-_KINDS: dict[str, Callable[[Any, Mapping[str, Any]], tuple[Target, Make]]] = {
+_KINDS: dict[str, Callable[[Any, Mapping[str, Any], Progress], tuple[Target, Make]]] = {
     "postgres": _postgres,
     "redis": _redis,
     "sessions": _sessions,

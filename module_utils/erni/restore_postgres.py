@@ -18,6 +18,7 @@ from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, database_facts
 from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, load_dump, maintenance, restore_beside, session
 from .postgres_roles import make_roles, roles_in
+from .progress import Progress
 from .restore_record import Restored
 
 
@@ -31,6 +32,7 @@ def from_set(
     volume: str,
     exchange: str,
     purpose: str = "restore",
+    progress: Progress | None = None,
 ) -> tuple[Restored, list[str]]:
     """The part's dump as a database of that name to be; and sentences about what else was done.
 
@@ -56,11 +58,17 @@ def from_set(
         purpose,
     )
     said = [f"the role {name}, which was missing, was made without a login" for name in made]
-    return Restored("", state=restore_beside(server, facts, load)), said
+    return Restored("", state=restore_beside(server, facts, load, progress)), said
 
 
 def from_plain(
-    client: Any, server: Server, path: str, database: str, volume: str, exchange: str
+    client: Any,
+    server: Server,
+    path: str,
+    database: str,
+    volume: str,
+    exchange: str,
+    progress: Progress | None = None,
 ) -> tuple[Restored, list[str]]:
     """A file of plain SQL, judged before and counted after; whose it is and who may do what stays as it is now."""
     rows = postgres_plain.check(path)
@@ -70,7 +78,7 @@ def from_plain(
     facts = replace(now, rows=rows, large_objects=UNKNOWN, extensions=())
     load: Load = partial(postgres_plain.load, client, server, path, exchange)
     said = [] if rows else ["it holds its rows as statements, which were not counted"]
-    return Restored("", state=restore_beside(server, facts, load)), said
+    return Restored("", state=restore_beside(server, facts, load, progress)), said
 
 
 def _stored(part: Part, name: str) -> str:

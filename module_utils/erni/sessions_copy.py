@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from .errors import PlatformError
+from .progress import Progress
 
 PAGES_AT_ONCE = 1024  # then the application's turn
 PAUSE_SECONDS = 0.01
@@ -25,14 +26,15 @@ class SessionsFacts:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-def copy(source: str, target: str) -> SessionsFacts:
+def copy(source: str, target: str, progress: Progress | None = None) -> SessionsFacts:
     """One moment of the source as a new file.
 
     :raises PlatformError: when the source is damaged, or locked for too long.
     """
+    progress = progress or Progress()
     try:
         with closing(_open(source, "ro")) as reading, closing(_open(target, "rwc")) as writing:
-            reading.backup(writing, pages=PAGES_AT_ONCE, sleep=PAUSE_SECONDS)
+            _copy_pages(reading, writing, progress)
             # The copy is a file of its own, without a log beside it.
             writing.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
@@ -44,7 +46,19 @@ def copy(source: str, target: str) -> SessionsFacts:
             "Nothing was changed. See whether the file is damaged: sqlite3 FILE 'PRAGMA integrity_check'.",
         ) from error
     os.chmod(target, 0o600)
-    return read_whole(target)
+    with progress.phase("reading it whole"):
+        return read_whole(target)
+
+
+def _copy_pages(reading: sqlite3.Connection, writing: sqlite3.Connection, progress: Progress) -> None:
+    size, pages = (int(reading.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count"))
+    with progress.phase("copying", size * pages, about=True) as tell:
+        reading.backup(
+            writing,
+            pages=PAGES_AT_ONCE,
+            sleep=PAUSE_SECONDS,
+            progress=lambda _status, remaining, total: tell(size * (total - remaining)),
+        )
 
 
 def read_whole(path: str) -> SessionsFacts:

@@ -27,6 +27,8 @@ description:
   - A failure shows C(msg) and C(findings) (a list of what, why, remedy, severity), never a traceback.
   - C(erni_report), returned by any task or set as a fact, is printed at the very end.
     With the extra variable C(erni_format=json) it is all that goes to standard output.
+  - How far long work has come is shown while it runs; in a terminal on one line that is rewritten and goes with the
+    work, elsewhere on a line every ten seconds.
   - From verbosity 1 on it prints what the default callback prints, with numbered plays.
 extends_documentation_fragment:
   - default_callback
@@ -37,6 +39,8 @@ requirements:
 
 TABLE_FROM_PLAYS = 4
 OUTPUT_TAIL_LINES = 10
+PROGRESS_SECONDS = 10  # between two lines about the same work, where no terminal shows them
+ERASED_LINE = "\r\x1b[K"
 INDENT = " " * 6
 OUTCOME_COLORS = {"ok": C.COLOR_OK, "changed": C.COLOR_CHANGED, "failed": C.COLOR_ERROR}
 
@@ -114,6 +118,10 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
         self._warnings: dict[str, None] = {}
         self._reports: dict[str, None] = {}
         self._report_descriptor: int | None = None
+        # By host: what its work says in a terminal, and how many times ten seconds it lasts elsewhere.
+        self._at_work: dict[str, str] = {}
+        self._lasting: dict[str, int] = {}
+        self._row_open = False
 
     @property
     def _verbose(self) -> bool:
@@ -214,6 +222,15 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
         self._show_failure(f"{host} cannot be reached (while: {result.task_name})", lines)
 
     @never_raises
+    def v2_runner_on_async_poll(self, result: Any) -> None:
+        """Also of work that tells its progress (plugins/action/with_progress.py)."""
+        told = result.result.get("erni_progress")
+        if isinstance(told, Mapping):
+            self._show_progress(result.host.get_name(), told)
+        elif self._verbose:
+            super().v2_runner_on_async_poll(result)
+
+    @never_raises
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._end_phase()
         if self._verbose:
@@ -233,12 +250,12 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
     v2_runner_item_on_ok = only_when_verbose("v2_runner_item_on_ok")
     v2_runner_item_on_failed = only_when_verbose("v2_runner_item_on_failed")
     v2_runner_item_on_skipped = only_when_verbose("v2_runner_item_on_skipped")
-    v2_runner_on_async_poll = only_when_verbose("v2_runner_on_async_poll")
     v2_runner_on_async_ok = only_when_verbose("v2_runner_on_async_ok")
     v2_runner_on_async_failed = only_when_verbose("v2_runner_on_async_failed")
 
     def _remember(self, result: Any) -> None:
         """What is shown once, at the end."""
+        self._work_has_ended(result.host.get_name())
         if self._phase:
             self._phase.hosts.add(result.host.get_name())
         for item in items_of(result):
@@ -286,15 +303,52 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
 
     def _show_failure(self, heading: str, lines: list[str]) -> None:
         """At once: the other hosts may take long to end the phase."""
-        self._name_phase()
+        self._begin_line()
         if self._phase:
-            if self._phase.line_open:
-                self._say("")
-                self._phase.line_open = False
             self._show_lines(self._phase)
         self._paragraph(heading, INDENT, C.COLOR_ERROR)
         for line in lines:
             self._paragraph(line, INDENT + "  ", C.COLOR_ERROR)
+
+    def _begin_line(self) -> None:
+        """Below the phase's name, whose outcome will stand on a line of its own, too."""
+        self._name_phase()
+        if self._phase and self._phase.line_open:
+            self._say("")
+            self._phase.line_open = False
+
+    def _show_progress(self, host: str, told: Result) -> None:
+        text = f"{host}: {told['text']}" if told["several"] else str(told["text"])
+        if sys.stdout.isatty() and not self._verbose:
+            self._at_work[host] = text
+            self._show_row()
+            return
+        before, self._lasting[host] = self._lasting.get(host, 0), int(told["seconds"] // PROGRESS_SECONDS)
+        if self._lasting[host] > before:
+            self._say(INDENT + text)
+
+    def _show_row(self) -> None:
+        """All that goes on, on the line that the next output will erase."""
+        self._begin_line()
+        row = INDENT + "; ".join(self._at_work.values())
+        self._write(ERASED_LINE + cut(row, shutil.get_terminal_size().columns - 1))
+        self._row_open = True
+
+    def _erase_row(self) -> None:
+        if self._row_open:
+            self._row_open = False
+            self._write(ERASED_LINE)
+
+    def _work_has_ended(self, host: str) -> None:
+        self._lasting.pop(host, None)
+        if self._at_work.pop(host, None) is not None:
+            self._erase_row()
+            if self._at_work:
+                self._show_row()
+
+    def _write(self, text: str) -> None:
+        self._display.display(text, newline=False, screen_only=True)
+        sys.stdout.flush()
 
     def _show_table(self) -> None:
         width = max((len(phase.title) for phase in self._ended), default=0)
@@ -320,6 +374,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]
             self._say(line, color)
 
     def _say(self, text: str, color: str | None = None, newline: bool = True) -> None:
+        self._erase_row()
         self._display.display(text, color=color, newline=newline)
         sys.stdout.flush()
 
@@ -384,6 +439,11 @@ def _finding(finding: Result) -> Iterator[str]:
     for part in ("why", "remedy"):
         if text := finding.get(part):
             yield f"  {text}"
+
+
+def cut(text: str, width: int) -> str:
+    """A line that is longer than the terminal would leave its first part behind when it is erased."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def wrapped(text: str, indent: str) -> list[str]:

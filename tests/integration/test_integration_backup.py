@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni import backup_parts, engine, postgres_dump, redis_snapshot
+from ansible.module_utils.erni import backup_parts, engine, postgres_dump, progress, redis_snapshot
 from ansible.module_utils.erni.backup_set import Part
 from ansible.module_utils.erni.database_plan import DatabaseSpec
 from ansible.module_utils.erni.errors import PlatformError
@@ -73,6 +73,36 @@ def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the
         writer.join()
     assert rows % 2 == 0
     assert during > 0, "writes go on while a backup is made"
+
+
+def test_while_it_works_it_tells_how_much_was_dumped_and_read_again(
+    client: Any,
+    server: Server,
+    postgres: postgres_dump.Server,
+    database: str,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.ask("create table big as select n, repeat('x', 500) from generate_series(1, 200000) n", database)
+    told: list[progress.Standing] = []
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(progress.Progress, "_write", lambda _self, standing: told.append(standing))
+
+    telling = progress.Progress("x", "postgres")
+    part = backup_parts.postgres_part(client, postgres, database, folder, "one", telling, 7_000_000)
+
+    dumped, text = part.facts["dumped"], 200_000 * len("123456\t" + 500 * "x" + "\n")
+    assert text * 0.99 < dumped < text * 1.05
+    assert list(dict.fromkeys((one.phase, one.total) for one in told)) == [
+        ("dumping", 7_000_000),
+        ("counting its rows", 0),
+        ("reading it whole and comparing", dumped),
+    ]
+    for phase in ("dumping", "reading it whole and comparing"):
+        done = [one.done for one in told if one.phase == phase]
+        assert len(set(done)) > 10
+        assert done == sorted(done)
+        assert 0.9 * dumped < done[-1] < 1.05 * dumped
 
 
 def test_a_database_without_tables_makes_no_part(

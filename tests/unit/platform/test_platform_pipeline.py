@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.erni import progress
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import Program, Written, flow, measure, pour, pour_file
 
@@ -55,6 +57,44 @@ def test_the_failure_of_any_program_is_told_and_leaves_no_file(
         pour(source, programs, str(tmp_path / "target"))
     assert said in str(raised.value)
     assert os.listdir(tmp_path) == ["source"]
+
+
+EXPAND = Program(("sed", "s/.*/&&&&/"))
+
+
+@pytest.mark.parametrize("programs", [[], [AS_IT_IS], [EXPAND, AS_IT_IS]], ids=["copied", "through one", "through two"])
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_what_is_told_is_what_the_source_has_given_whatever_becomes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: list[Program], kind: str
+) -> None:
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.0)
+    told: list[int] = []
+    tell = progress.Tell(progress.Standing("", "x"), lambda standing: told.append(standing.done))
+    (tmp_path / "source").write_bytes(TEXT)
+    with open(tmp_path / "source", "rb") as file, subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as cat:
+        if kind == "file":
+            pour_file(str(tmp_path / "source"), programs, str(tmp_path / "target"), tell=tell)
+        else:
+            assert cat.stdout is not None
+            pour(cat.stdout.fileno(), programs, str(tmp_path / "target"), tell=tell)
+    libraries = 100_000 if kind == "pipe" and programs else 0
+    assert len(TEXT) <= told[-1] <= len(TEXT) + libraries
+    assert told == sorted(told)
+    assert len(told) > 1, "also while it flows"
+
+
+def test_how_much_it_was_is_known_in_the_end_also_where_nobody_listens(source: int, tmp_path: Path) -> None:
+    tell = progress.untold()
+    pour(source, [AS_IT_IS], str(tmp_path / "target"), tell=tell)
+    assert tell.standing.done == len(TEXT)
+
+
+def test_reading_a_file_tells_how_much_of_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.0)
+    told: list[int] = []
+    (tmp_path / "source").write_bytes(TEXT)
+    measure(str(tmp_path / "source"), progress.Tell(progress.Standing("", "x"), lambda one: told.append(one.done)))
+    assert told == [1 << 20, 2 << 20, len(TEXT)]
 
 
 def test_a_file_that_is_there_is_never_overwritten(source: int, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.erni import progress, sessions_copy
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.sessions_copy import SessionsFacts, copy, read_whole
 
@@ -31,6 +32,19 @@ def test_a_copy_holds_every_row_and_needs_no_log_beside_it(sessions: Path, tmp_p
     assert [path.name for path in target.parent.iterdir()] == ["sessions.db"]
     assert read_whole(str(target)).rows == {"none": 0, "turns": 2000}
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_told_how_much_of_them_is_copied(sessions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(sessions_copy, "PAGES_AT_ONCE", 3)
+    told: list[progress.Standing] = []
+    monkeypatch.setattr(progress.Progress, "_write", lambda _self, standing: told.append(standing))
+    copy(str(sessions), str(tmp_path / "copy.db"), progress.Progress("x", "sessions"))
+    copying = [one for one in told if one.phase == "copying"]
+    assert len(copying) > 2
+    assert copying[-1].done == copying[-1].total == (tmp_path / "copy.db").stat().st_size
+    assert [one.done for one in copying] == sorted({one.done for one in copying})
+    assert told[-1].phase == "reading it whole"
 
 
 def test_a_copy_is_of_one_moment_though_somebody_writes_all_the_while(sessions: Path, tmp_path: Path) -> None:
