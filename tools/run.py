@@ -27,6 +27,7 @@ CHANGING_VERBS = {
     "restore",
     "restore-undo",
     "drill",
+    "schedule",
     "start",
     "stop",
     "restart",

@@ -102,7 +102,7 @@ unit() {
 }
 
 integration() {
-    need_packages zstd age rclone openssh-client openssh-server
+    need_packages zstd age cron rclone openssh-client openssh-server
     need_engine
     need_images
     say 'Integration tests'
@@ -166,7 +166,7 @@ e2e() {
     "$python" -m pytest $1 -q --durations=12
 }
 
-need_browser() { need_packages chromium chromium-driver libnss3-tools openssl curl; }
+need_browser() { need_packages age chromium chromium-driver libnss3-tools openssl curl; }
 
 bench() {
     need_packages docker-compose

@@ -111,7 +111,7 @@ def post(url: str, body: dict[str, Any], timeout: float = TIMEOUT) -> None:
     try:
         _twice(lambda: _post_once(request, timeout), (urllib.error.URLError, ConnectionError))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise PlatformError(WEBHOOK_FAILED, _told_without(url, error, timeout), WEBHOOK_REMEDY) from None
+        raise PlatformError(WEBHOOK_FAILED, told_without(url, error, timeout), WEBHOOK_REMEDY) from None
 
 
 def _post_once(request: urllib.request.Request, timeout: float) -> None:
@@ -131,7 +131,7 @@ def _twice(action: Callable[[], Any], connection_failed: tuple[type[Exception], 
         return action()
 
 
-def _told_without(url: str, error: Exception, timeout: float) -> str:
+def told_without(url: str, error: Exception, timeout: float) -> str:
     """The reason in words that cannot hold the URL, or from which it is taken out."""
     if isinstance(error, urllib.error.HTTPError):
         parts = urlsplit(url)
