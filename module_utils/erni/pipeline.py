@@ -197,13 +197,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _judge(running: list[tuple[Program, subprocess.Popen[bytes], IO[bytes]]]) -> None:
-    """Whoever was left by its reader dies of that: of all that failed, the last one is the cause."""
-    for program, process, complaints in reversed(running):
+    """Whoever reads from one that has failed gets too little, and whoever writes to one gets a broken pipe: of all that
+    failed, the first one that does not complain of its reader is the cause."""
+    failed = []
+    for program, process, complaints in running:
         if process.wait() != 0:
             complaints.seek(0)
-            said = last_lines(complaints.read().decode(errors="replace"))
-            why = f"{_ending(process.returncode)}; it says: {said or 'nothing'}"
-            raise PlatformError(f"{program.words[0]} failed", why)
+            failed.append((program, process.returncode, last_lines(complaints.read().decode(errors="replace"))))
+    if not failed:
+        return
+    causes = [one for one in failed if one[1] != -signal.SIGPIPE and "broken pipe" not in one[2].lower()]
+    program, code, said = (causes or failed[::-1])[0]
+    raise PlatformError(f"{program.words[0]} failed", f"{_ending(code)}; it says: {said or 'nothing'}")
 
 
 def _ending(code: int) -> str:

@@ -45,6 +45,7 @@ def test_everything_arrives_with_its_size_and_digest(source: int, tmp_path: Path
         ([AS_IT_IS, FAILS], "sh failed: it ended with code 3; it says: out of luck."),
         ([AS_IT_IS, FAILS, AS_IT_IS], "it says: out of luck."),
         ([AS_IT_IS, FAILS_EARLY], "sh failed: it ended with code 4; it says: no."),  # the first one dies of it, too
+        ([FAILS, Program(("sh", "-c", "cat >&2; exit 9"))], "it says: out of luck."),  # the second one gets too little
         ([DIES], "sh failed: ended by signal SIGTERM; it says: nothing."),
         ([Program(("no-such-program",))], "no-such-program is missing on this host"),
         ([AS_IT_IS, Program(("no-such-program",))], "apt-get install no-such-program"),
