@@ -94,10 +94,10 @@ class Options:
 
     def check_verb(self, verb: str) -> None:
         """:raises PlatformError: when a verb that moves traffic was given another's option, or lacks its own."""
-        if verb not in RELEASE_VERBS:
-            return
         if verb == "restore":
             self._check_source()
+        if verb not in RELEASE_VERBS:
+            return
         given = {"RELEASE": self.release, "TO": self.to, "RESTORE_DB": self.restore_db, "STATE": self.state}
         for name, owner in BELONGS_TO.items():
             if given[name] and owner != verb:

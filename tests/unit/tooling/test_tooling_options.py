@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,34 @@ def test_a_verb_that_moves_traffic_does_not_overlook_an_option(
 def test_other_verbs_do_not_mind_what_the_environment_happens_to_hold(options: Options) -> None:
     for verb in ("up", "status", "releases"):
         options.check_verb(verb)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(set="20260102T120000Z-00ff", file="/dump.sql"), "SET and FILE name different things to restore"),
+        (Options(set="20260102T120000Z-00ff", time="2026-01-02 12:00:00+00"), "SET and TIME name different things"),
+        (Options(file="/dump.sql", only="redis"), "FILE is a database, and holds no redis"),
+        (Options(time="2026-01-02 12:00:00+00", only="data"), "TIME is a database, and holds no data"),
+    ],
+)
+def test_a_restore_is_told_of_one_thing_to_restore(options: Options, said: str) -> None:
+    with pytest.raises(PlatformError, match=f"^{said}"):
+        options.check_verb("restore")
+
+
+@pytest.mark.parametrize("only", [None, "postgres"])
+def test_a_restore_of_one_thing_is_as_it_is_typed(only: str | None) -> None:
+    for options in (Options(only=only), Options(file="/dump.sql", only=only), Options(set="20260102T120000Z-00ff")):
+        options.check_verb("restore")
+
+
+def test_a_file_that_is_named_is_there_and_known_by_its_full_path(tmp_path: Path) -> None:
+    (tmp_path / "dump.sql").write_text("")
+    given = from_environment({"ERNI_FILE": str(tmp_path / "x" / ".." / "dump.sql"), "ERNI_ONLY": "postgres"})
+    assert (given.file, given.only) == (str(tmp_path / "dump.sql"), "postgres")
+    with pytest.raises(PlatformError, match="IDENTITY=/no/such cannot be read"):
+        from_environment({"ERNI_IDENTITY": "/no/such"})
 
 
 def test_maintenance_has_to_be_told_whether_on_or_off() -> None:
