@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,7 +76,20 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
             code = play("secrets", environment, wanted, who, inherited)
             if code:
                 return code
-        return play(verb, environment, wanted, who, inherited)
+        for step, options_of_step in steps(verb, wanted):
+            code = play(step, environment, options_of_step, who, inherited)
+            if code:
+                break
+        return code
+
+
+def steps(verb: str, wanted: Options) -> list[tuple[str, Options]]:
+    """The playbooks of a verb, each with its options. A release goes back together with its data: those come first,
+    since a rollback refuses a schema that the release was not made for."""
+    if verb == "rollback" and wanted.restore_db:
+        data = replace(wanted, only="postgres", to=None, restore_db=False)
+        return [("restore", data), ("rollback", replace(wanted, set=None, restore_db=False))]
+    return [(verb, wanted)]
 
 
 def check_service(environment: Environment, service: str | None) -> None:

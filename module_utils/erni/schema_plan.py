@@ -85,6 +85,6 @@ def rollback_allowed(current: str, target: str, supported: Iterable[str], backup
     )
     return (
         f"The schema is now '{current or 'none'}', and the release to go back to was made for {made_for}: it might "
-        f"lose or refuse data. Go back together with the data ({restore}, or make rollback with RESTORE_DB=1), or list "
-        "the version in release_supported_schemas where that release is known to work with it."
+        f"lose or refuse data. Go back together with the data ({restore}, or make rollback RESTORE_DB=1 SET=<it>), or "
+        "list the version in release_supported_schemas where that release is known to work with it."
     )

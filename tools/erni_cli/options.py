@@ -102,6 +102,12 @@ class Options:
         for name, owner in BELONGS_TO.items():
             if given[name] and owner != verb:
                 raise PlatformError(f"{name} is an option of make {owner}, not of make {verb}", remedy="Leave it out.")
+        if self.restore_db and self.set is None:
+            raise PlatformError(
+                "RESTORE_DB=1 does not say which backup the data are to come from",
+                "the record of the release that serves names the one that was made before it (`backup`)",
+                "Write SET=<that set>; make backups lists them.",
+            )
         if verb == "maintenance" and self.state is None:
             raise PlatformError("make maintenance has to know what is wanted", remedy="Write STATE=on or STATE=off.")
 

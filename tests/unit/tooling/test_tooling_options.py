@@ -81,7 +81,7 @@ def test_only_what_was_given_becomes_a_variable() -> None:
 RELEASE_OPTIONS = [
     ("RELEASE", Options(release="main"), "deploy"),
     ("TO", Options(to="0123456789ab"), "rollback"),
-    ("RESTORE_DB", Options(restore_db=True), "rollback"),
+    ("RESTORE_DB", Options(restore_db=True, set="20260102T120000Z-00ff"), "rollback"),
     ("STATE", Options(state="on"), "maintenance"),
 ]
 
@@ -130,6 +130,12 @@ def test_a_file_that_is_named_is_there_and_known_by_its_full_path(tmp_path: Path
     assert (given.file, given.only) == (str(tmp_path / "dump.sql"), "postgres")
     with pytest.raises(PlatformError, match="IDENTITY=/no/such cannot be read"):
         from_environment({"ERNI_IDENTITY": "/no/such"})
+
+
+def test_a_rollback_with_the_data_is_told_from_which_set() -> None:
+    with pytest.raises(PlatformError, match="RESTORE_DB=1 does not say which backup"):
+        Options(restore_db=True).check_verb("rollback")
+    Options(restore_db=True, set="20260102T120000Z-00ff").check_verb("rollback")
 
 
 def test_maintenance_has_to_be_told_whether_on_or_off() -> None:

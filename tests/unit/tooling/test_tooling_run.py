@@ -169,6 +169,24 @@ def test_a_verb_that_only_reads_does_not_wait(project: Project, env: str) -> Non
     changing.wait(timeout=20)
 
 
+SAY = """
+- hosts: all
+  gather_facts: false
+  tasks: [{debug: {msg: "%s {{ erni_set | default() }} {{ erni_only | default() }}"}}]
+"""
+
+
+def test_a_rollback_with_the_data_restores_them_first(project: Project, env: str) -> None:
+    project.playbook("restore", SAY % "data of")
+    project.playbook("rollback", SAY % "release")
+    words = {"RESTORE_DB": "1", "SET": "20260102T120000Z-00ff", "V": "1"}
+    run = project.run("rollback", ENV=env, **words)
+    assert run.returncode == 0, run.stderr
+    assert [json.loads(line)["verb"] for line in project.journal.read_text().splitlines()] == ["restore", "rollback"]
+    told = run.stdout + run.stderr
+    assert told.index("data of 20260102T120000Z-00ff postgres") < told.index("release ")
+
+
 def test_local_secrets_are_made_before_the_first_verb(project: Project, env: str) -> None:
     shared = "erni_secrets_autogenerate: true\nerni_secret_specs: [{name: db_password, supplied_by_operator: true}]\n"
     folder = project.folder / "inventories" / env
