@@ -98,7 +98,8 @@ def server_on_disk(client: Any, image: str, folder: Path) -> Iterator[tuple[Serv
             str(folder / "sockets"): {"bind": "/var/run/postgresql", "mode": "rw"},
             str(folder / "configuration"): {"bind": "/etc/erni", "mode": "ro"},
             str(folder / "data"): {"bind": "/var/lib/postgresql/data", "mode": "rw"},
-        }
+        },
+        shm_size="1g",
     )
     settings = ("shared_buffers=512MB", "maintenance_work_mem=128MB", "max_wal_size=2GB", "checkpoint_timeout=15min")
     client.create_container(
