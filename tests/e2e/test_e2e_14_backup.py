@@ -123,6 +123,19 @@ def test_a_restore_that_is_killed_in_the_swap_is_finished_by_the_next(encrypted:
     encrypted.make("verify").succeeded()
 
 
+def test_a_deploy_makes_a_set_first_and_one_that_changes_nothing_makes_none(encrypted: Platform) -> None:
+    wanted = {"release_backup": True, "backend_settings": {"LOG_LEVEL": "WARNING"}}
+    before = {one["id"] for one in sets(encrypted)}
+
+    encrypted.make("deploy", args=wanted).succeeded()
+
+    (made,) = [one for one in sets(encrypted) if one["id"] not in before]
+    record = json.loads((PLATFORM_ROOT / "releases" / encrypted.release() / "manifest.json").read_text())
+    assert (record["backup"], made["reason"]) == (made["id"], "before a deploy")
+    assert encrypted.make("deploy", args=wanted).succeeded().changes == []
+    assert {one["id"] for one in sets(encrypted)} == before | {made["id"]}
+
+
 # Drills
 
 
