@@ -64,6 +64,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import offsite_copies
 from ansible.module_utils.erni.backup_retention import RetentionRules
+from ansible.module_utils.erni.backup_set import newest
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.host_lock import host_lock
@@ -143,7 +144,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             return listed(params)
         case "fetch" if not offsite_copies.needed_from_there(store, params["set"]):
             here, _ = store.manifests()
-            return {"changed": False, "set": params["set"] or here[-1].id, "actions": []}
+            latest = newest(here)
+            return {"changed": False, "set": params["set"] or (latest.id if latest else ""), "actions": []}
     if check_mode and not installed():
         sentence = "what is off-site is known once rclone is installed; what is missing there is copied then"
         return {"changed": True, "set": params["set"], "actions": [sentence]}

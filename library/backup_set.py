@@ -67,7 +67,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni.backup_figures import write_figures
 from ansible.module_utils.erni.backup_publish import Made, assemble, secrets_part, summary
-from ansible.module_utils.erni.backup_retention import Kept, RetentionRules, to_remove
+from ansible.module_utils.erni.backup_retention import RetentionRules, kept, to_remove
 from ansible.module_utils.erni.backup_set import Manifest, collapse, fresh_enough, newest, part_from, set_id
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
@@ -159,9 +159,7 @@ def publish(store: Store, params: dict[str, Any], progress: Progress) -> dict[st
 def prune(store: Store, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     sets, _ = store.manifests()
     rules = RetentionRules(**params["retention"])
-    leaving = to_remove(
-        [Kept(s.id, s.began, s.verified > 0 and not s.safety, store.drilled(s.id) > 0) for s in sets], rules
-    )
+    leaving = to_remove([kept(one, drilled=store.drilled(one.id) > 0) for one in sets], rules)
     if not check_mode:
         for one in leaving:
             store.remove(one.id)

@@ -23,7 +23,7 @@ def choose(sets: Iterable[Manifest], wanted: str, folder: str) -> Manifest:
     :raises PlatformError: when there is none.
     """
     there = list(sets)
-    found = newest(one for one in there if (one.id == wanted if wanted else not one.safety))
+    found = next((one for one in there if one.id == wanted), None) if wanted else newest(there)
     if found is None:
         raise PlatformError(
             f"There is no set {wanted}" if wanted else "There is no set to restore from",

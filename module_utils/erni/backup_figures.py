@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from .backup_set import Manifest
+from .backup_set import Manifest, newest
 from .backup_store import Store
 from .files import File, ensure_folder, write_atomically
 
@@ -53,8 +53,7 @@ def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]
 
     A figure that is not known is left out: 0 would be a time long ago."""
     values: dict[str, float] = {"erni_backup_sets": len(sets)}
-    if sets:
-        latest = max(sets, key=lambda one: one.began)
+    if latest := newest(sets):
         values |= {
             "erni_backup_last_success_timestamp_seconds": latest.began,
             "erni_backup_last_verified_timestamp_seconds": latest.verified,

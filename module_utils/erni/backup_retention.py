@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .backup_set import Manifest
+
 DAY = 86_400.0
 
 
@@ -17,6 +19,11 @@ class Kept:
     began: float
     verified: bool = True
     drilled: bool = False
+
+
+def kept(manifest: Manifest, *, drilled: bool) -> Kept:
+    """What a restore was about to replace stays for its days only: it is never the newest that has to stay."""
+    return Kept(manifest.id, manifest.began, manifest.verified > 0 and not manifest.safety, drilled)
 
 
 @dataclass(frozen=True)

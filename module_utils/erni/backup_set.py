@@ -122,13 +122,19 @@ def time_of(identifier: str) -> float:
     return float(calendar.timegm(time.strptime(identifier.partition("-")[0], _TIME)))
 
 
+def routine(sets: Iterable[Manifest]) -> list[Manifest]:
+    """Those that one would want back without naming them: not what a restore was about to replace."""
+    return [one for one in sets if not one.safety]
+
+
 def newest(sets: Iterable[Manifest]) -> Manifest | None:
-    return max(sets, key=lambda one: one.began, default=None)
+    """Of the routine ones."""
+    return max(routine(sets), key=lambda one: one.began, default=None)
 
 
 def fresh_enough(sets: Iterable[Manifest], now: float, max_age: float) -> Manifest | None:
     """The newest set, where it is not older than ``max_age`` seconds; 0 takes none."""
-    latest = newest(one for one in sets if not one.safety)
+    latest = newest(sets)
     return latest if latest is not None and now - latest.began < max_age else None
 
 
@@ -152,7 +158,7 @@ def collapse(part: Part, before: Iterable[Manifest], rules: CollapseRules = DEFA
     """
     if part.kind not in (POSTGRES, SESSIONS):
         return ""
-    earlier = sorted((one for one in before if not one.safety), key=lambda one: one.began)[-rules.compared :]
+    earlier = sorted(routine(before), key=lambda one: one.began)[-rules.compared :]
     totals = sorted(rows_of(same) for one in earlier for same in one.part(part.kind) if same.host == part.host)
     usual = totals[len(totals) // 2] if totals else 0
     now = rows_of(part)

@@ -165,7 +165,7 @@ def prune(store: Store, remote: Remote, policy: Policy, predicting: bool, now: f
 def needed_from_there(store: Store, wanted: str) -> bool:
     """Whether a set has to be fetched: the one that is wanted, or any where none is named."""
     sets, _ = store.manifests()
-    return wanted not in [one.id for one in sets] if wanted else not sets
+    return wanted not in [one.id for one in sets] if wanted else newest(sets) is None
 
 
 def chosen(there: Held, wanted: str, where: str) -> Manifest:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .backup_retention import DAY, Kept, RetentionRules, to_remove
+from .backup_retention import DAY, Kept, RetentionRules, kept, to_remove
 from .backup_set import MANIFEST, Manifest, StoredFile, is_set_id, time_of
 from .errors import PlatformError
 
@@ -129,4 +129,4 @@ def plan_prune(local: Collection[str], there: Held, policy: Policy, now: float) 
 
 
 def _kept(manifests: Mapping[str, Manifest], policy: Policy) -> list[Kept]:
-    return [Kept(m.id, m.began, m.verified > 0, m.id in policy.drilled) for m in manifests.values()]
+    return [kept(one, drilled=one.id in policy.drilled) for one in manifests.values()]

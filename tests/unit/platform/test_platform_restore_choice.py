@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.erni.backup_choice import choose, parts_for, require_identity_of
-from ansible.module_utils.erni.backup_set import Manifest, Part, StoredFile, fresh_enough
+from ansible.module_utils.erni.backup_figures import figures
+from ansible.module_utils.erni.backup_retention import RetentionRules, kept, to_remove
+from ansible.module_utils.erni.backup_set import MANIFEST, Manifest, Part, StoredFile, fresh_enough
+from ansible.module_utils.erni.backup_store import Store
 from ansible.module_utils.erni.backup_unpack import require_identity, unpack
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.offsite_copies import chosen, needed_from_there
+from ansible.module_utils.erni.offsite_plan import Held, Policy, plan_prune
 
 FILES = (StoredFile("a.zst", 1, "00"),)
 SET = Manifest("20260101T000000Z-0001", "staging", "erni", 1000.0, 1.0, "", "", (), 1001.0)
@@ -23,6 +29,37 @@ SAFETY = replace(SET, id="20260103T000000Z-0003", began=3000.0, safety=True)
 )
 def test_the_newest_set_is_taken_or_the_one_that_was_named(wanted: str, found: Manifest) -> None:
     assert choose([SET, NEWER, SAFETY], wanted, "/sets") == found
+
+
+def test_a_set_of_what_a_restore_has_replaced_is_not_fetched_from_off_site_without_its_name() -> None:
+    there = Held({}, {one.id: one for one in (SET, NEWER, SAFETY)})
+    assert chosen(there, "", "a bucket") == NEWER
+    assert chosen(there, SAFETY.id, "a bucket") == SAFETY
+    with pytest.raises(PlatformError, match="There is no set off-site"):
+        chosen(Held({}, {SAFETY.id: SAFETY}), "", "a bucket")
+
+
+def test_where_only_such_a_set_is_here_another_one_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / SAFETY.id).mkdir()
+    (tmp_path / SAFETY.id / MANIFEST).write_text(SAFETY.as_json())
+    assert needed_from_there(Store(str(tmp_path)), "")
+    assert not needed_from_there(Store(str(tmp_path)), SAFETY.id)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_such_a_set_does_not_stand_in_for_the_newest_verified_one(elsewhere: bool) -> None:
+    sets = {one.id: one for one in (SET, SAFETY)}
+    rules = RetentionRules(days=0, daily=0, weekly=0, monthly=0, minimum=1)
+    if elsewhere:
+        assert plan_prune([], Held({}, sets), Policy(rules), 9e9).sets == ()
+    else:
+        assert to_remove([kept(one, drilled=False) for one in sets.values()], rules) == []
+
+
+def test_such_a_set_is_no_success_in_the_figures() -> None:
+    told = figures([SET, SAFETY], "staging", (0.0, 0.0))
+    assert 'erni_backup_last_success_timestamp_seconds{environment="staging"} 1000.0' in told
+    assert 'erni_backup_sets{environment="staging"} 2.0' in told
 
 
 def test_a_set_of_what_a_restore_has_replaced_is_never_fresh_enough() -> None:
