@@ -63,7 +63,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import offsite_copies
-from ansible.module_utils.erni.backup_retention import RetentionRules
+from ansible.module_utils.erni.backup_retention import RETENTION_OPTIONS, RetentionRules
 from ansible.module_utils.erni.backup_set import newest
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
@@ -72,13 +72,6 @@ from ansible.module_utils.erni.offsite_plan import Policy
 from ansible.module_utils.erni.offsite_rclone import Remote, check_host, installed
 from ansible.module_utils.erni.offsite_settings import target_from
 
-RETENTION = {
-    "days": {"type": "int", "default": 30},
-    "daily": {"type": "int", "default": 0},
-    "weekly": {"type": "int", "default": 8},
-    "monthly": {"type": "int", "default": 12},
-    "minimum": {"type": "int", "default": 7},
-}
 ARGUMENT_SPEC = {
     "step": {"type": "str", "choices": ["push", "fetch", "list", "prune"], "required": True},
     "platform": {"type": "str", "required": True},
@@ -90,7 +83,7 @@ ARGUMENT_SPEC = {
     "operator": {"type": "str", "default": ""},
     "set": {"type": "str", "default": ""},
     "encrypted_only": {"type": "bool", "default": False},
-    "retention": {"type": "dict", "default": {}, "options": RETENTION},
+    "retention": {"type": "dict", "default": {}, "options": RETENTION_OPTIONS},
 }
 
 

@@ -67,19 +67,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni.backup_figures import write_figures
 from ansible.module_utils.erni.backup_publish import Made, assemble, secrets_part, summary
-from ansible.module_utils.erni.backup_retention import RetentionRules, kept, to_remove
+from ansible.module_utils.erni.backup_retention import RETENTION_OPTIONS, RetentionRules, kept, to_remove
 from ansible.module_utils.erni.backup_set import Manifest, collapse, fresh_enough, newest, part_from, set_id
 from ansible.module_utils.erni.backup_store import Lease, Store
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.progress import Progress
 
-RETENTION = {
-    "days": {"type": "int", "default": 30},
-    "daily": {"type": "int", "default": 0},
-    "weekly": {"type": "int", "default": 8},
-    "monthly": {"type": "int", "default": 12},
-    "minimum": {"type": "int", "default": 7},
-}
 ARGUMENT_SPEC = {
     "step": {"type": "str", "choices": ["begin", "publish", "prune"], "required": True},
     "platform": {"type": "str", "required": True},
@@ -96,7 +89,7 @@ ARGUMENT_SPEC = {
     "safety": {"type": "bool", "default": False},
     "accept_collapse": {"type": "bool", "default": False},
     "progress": {"type": "str", "default": ""},
-    "retention": {"type": "dict", "default": {}, "options": RETENTION},
+    "retention": {"type": "dict", "default": {}, "options": RETENTION_OPTIONS},
 }
 
 

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import os
-
 from .archive_apply import ArchiverState
 from .archive_plan import FULL, ArchiveState, oldest_moment
-from .files import File, ensure_folder, write_atomically
+from .metrics import samples, write_metrics
 
-HELP = {
-    "erni_archive_lag_seconds": ("gauge", "Since when the oldest finished WAL segment waits to be archived."),
-    "erni_archive_waiting_segments": ("gauge", "How many finished WAL segments wait to be archived."),
-    "erni_archive_failing": ("gauge", "1 while the last attempt to archive a segment has failed."),
-    "erni_archive_failures_total": ("counter", "Attempts to archive that failed."),
-    "erni_archive_last_success_timestamp_seconds": ("gauge", "When a segment was last archived."),
-    "erni_archive_last_full_timestamp_seconds": ("gauge", "When the newest full base backup began."),
-    "erni_archive_last_base_backup_timestamp_seconds": ("gauge", "When the newest base backup began."),
-    "erni_archive_oldest_moment_timestamp_seconds": ("gauge", "The oldest moment that can be brought back."),
-    "erni_archive_observed_timestamp_seconds": ("gauge", "When these figures were taken."),
+MEANINGS = {
+    "erni_archive_lag_seconds": "Since when the oldest finished WAL segment waits to be archived.",
+    "erni_archive_waiting_segments": "How many finished WAL segments wait to be archived.",
+    "erni_archive_failing": "1 while the last attempt to archive a segment has failed.",
+    "erni_archive_failures_total": "Attempts to archive that failed.",
+    "erni_archive_last_success_timestamp_seconds": "When a segment was last archived.",
+    "erni_archive_last_full_timestamp_seconds": "When the newest full base backup began.",
+    "erni_archive_last_base_backup_timestamp_seconds": "When the newest base backup began.",
+    "erni_archive_oldest_moment_timestamp_seconds": "The oldest moment that can be brought back.",
+    "erni_archive_observed_timestamp_seconds": "When these figures were taken.",
 }
+COUNTERS = ("erni_archive_failures_total",)
 
 
 def write_figures(root: str, environment: str, archiver: ArchiverState, state: ArchiveState, now: float) -> None:
     """Beside the figures of all runs, below the platform's folder."""
-    folder = os.path.join(root, "metrics")
-    ensure_folder(folder, 0o755)
-    content = figures(environment, archiver, state, now)
-    write_atomically(File(os.path.join(folder, "erni_archive.prom"), content, 0o644))
+    write_metrics(root, "erni_archive", figures(environment, archiver, state, now))
 
 
 def figures(environment: str, archiver: ArchiverState, state: ArchiveState, now: float) -> str:
-    """Prometheus' text format. A figure that is not known is left out: 0 would be a time long ago."""
+    """Prometheus' text format."""
     values: dict[str, float] = {
         "erni_archive_lag_seconds": archiver.waiting_seconds,
         "erni_archive_waiting_segments": archiver.waiting,
@@ -46,9 +42,4 @@ def figures(environment: str, archiver: ArchiverState, state: ArchiveState, now:
         values["erni_archive_last_full_timestamp_seconds"] = max(fulls)
     if oldest := oldest_moment(state.backups):
         values["erni_archive_oldest_moment_timestamp_seconds"] = oldest.timestamp()
-    return "".join(_sample(name, environment, value) for name, value in sorted(values.items()))
-
-
-def _sample(name: str, environment: str, value: float) -> str:
-    kind, meaning = HELP[name]
-    return f'# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name}{{environment="{environment}"}} {value:.1f}\n'
+    return samples(dict(sorted(values.items())), MEANINGS, {"environment": environment}, COUNTERS)

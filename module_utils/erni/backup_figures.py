@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from .backup_set import Manifest, newest
 from .backup_store import Store
-from .files import File, ensure_folder, write_atomically
+from .metrics import samples, write_metrics
 
 GAUGES = {
     "erni_backup_last_success_timestamp_seconds": "When the newest set began.",
@@ -27,8 +26,8 @@ OFFSITE_GAUGES = {
 def write_figures(store: Store, environment: str) -> None:
     """Beside the figures of all runs, below the folder that the sets' folder is in."""
     sets, _ = store.manifests()
-    drilled = max(((store.drilled(one.id), store.drill_seconds(one.id)) for one in sets), default=(0.0, 0.0))
-    _write(store, "erni_backup.prom", figures(sets, environment, drilled))
+    drilled = max((store.drill(one.id) for one in sets), default=(0.0, 0.0))
+    write_metrics(os.path.dirname(store.folder), "erni_backup", figures(sets, environment, drilled))
 
 
 def write_offsite_figures(store: Store, environment: str, complete: float, sets: int) -> None:
@@ -39,19 +38,12 @@ def write_offsite_figures(store: Store, environment: str, complete: float, sets:
     values: dict[str, float] = {"erni_backup_offsite_sets": sets}
     if complete:
         values["erni_backup_offsite_last_success_timestamp_seconds"] = complete
-    _write(store, "erni_backup_offsite.prom", _as_text(values, OFFSITE_GAUGES, environment))
-
-
-def _write(store: Store, name: str, content: str) -> None:
-    folder = os.path.join(os.path.dirname(store.folder), "metrics")
-    ensure_folder(folder, 0o755)
-    write_atomically(File(os.path.join(folder, name), content, 0o644))
+    content = samples(dict(sorted(values.items())), OFFSITE_GAUGES, {"environment": environment})
+    write_metrics(os.path.dirname(store.folder), "erni_backup_offsite", content)
 
 
 def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]) -> str:
-    """Prometheus' text format. ``drilled``: when a drill last ended well, and how long it took.
-
-    A figure that is not known is left out: 0 would be a time long ago."""
+    """Prometheus' text format. ``drilled``: when a drill last ended well, and how long it took."""
     values: dict[str, float] = {"erni_backup_sets": len(sets)}
     if latest := newest(sets):
         values |= {
@@ -64,11 +56,4 @@ def figures(sets: list[Manifest], environment: str, drilled: tuple[float, float]
     if ended:
         values["erni_backup_last_drill_timestamp_seconds"] = ended
         values["erni_backup_last_drill_duration_seconds"] = seconds
-    return _as_text(values, GAUGES, environment)
-
-
-def _as_text(values: Mapping[str, float], gauges: Mapping[str, str], environment: str) -> str:
-    return "".join(
-        f'# HELP {name} {gauges[name]}\n# TYPE {name} gauge\n{name}{{environment="{environment}"}} {value:.1f}\n'
-        for name, value in sorted(values.items())
-    )
+    return samples(dict(sorted(values.items())), GAUGES, {"environment": environment})

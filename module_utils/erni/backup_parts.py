@@ -10,14 +10,14 @@ from typing import Any
 
 from . import engine, postgres_dump, redis_snapshot, sessions_copy
 from .backup_set import POSTGRES, REDIS, RELEASE, SESSIONS, Part, StoredFile
+from .backup_unpack import COMPRESS, EXPAND
 from .errors import PlatformError
 from .files import ensure_folder
-from .pipeline import Program, Written, pour_file
+from .pipeline import Written, pour_file
 from .postgres_facts import differences
 from .progress import Progress
 from .service_spec import LABEL_PREFIX
 
-COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3"))
 MEGABYTE = 1 << 20
 SPARE = 256 * MEGABYTE  # what a backup leaves free for all else on the disk
 
@@ -50,7 +50,7 @@ def postgres_part(
         )
     source = os.path.join(folder, "postgres.dump.zst")
     with progress.phase("reading it whole and comparing", dumped.facts.dumped, about=True) as tell:
-        found = postgres_dump.read_whole(client, server, source, [postgres_dump.EXPAND], exchange, tell)
+        found = postgres_dump.read_whole(client, server, source, [EXPAND], exchange, tell)
     if wrong := differences(dumped.facts.rows, found):
         raise PlatformError(
             f"The dump of {database} does not hold what the database holds",

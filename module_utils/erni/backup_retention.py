@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from .backup_set import Manifest
 
@@ -38,6 +38,10 @@ class RetentionRules:
     weekly: int = 8
     monthly: int = 12
     minimum: int = 7
+
+
+# As a module's option takes them.
+RETENTION_OPTIONS = {rule.name: {"type": "int", "default": rule.default} for rule in fields(RetentionRules)}
 
 
 def to_remove(sets: Iterable[Kept], rules: RetentionRules) -> list[Kept]:

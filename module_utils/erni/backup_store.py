@@ -101,25 +101,22 @@ class Store:
 
     def drilled(self, identifier: str) -> float:
         """When a restore of the set was last tried with success, in seconds since the epoch; 0 for never."""
+        return self.drill(identifier)[0]
+
+    def drill(self, identifier: str) -> tuple[float, float]:
+        """That moment, and how many seconds the restore took."""
         try:
             with open(os.path.join(self.path(identifier), DRILLED), encoding="utf-8") as file:
-                return float(json.load(file)["ended"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
+                told = json.load(file)
+            return float(told["ended"]), float(told.get("seconds", 0.0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return 0.0, 0.0
 
     def note_drill(self, identifier: str, ended: float, seconds: float, phases: Mapping[str, float]) -> None:
         """A restore of the set was tried with success: when, and how long what took, in seconds."""
         told = {"ended": ended, "seconds": seconds, "phases": dict(phases)}
         content = json.dumps(told, indent=2, sort_keys=True) + "\n"
         write_atomically(File(os.path.join(self.path(identifier), DRILLED), content, 0o600))
-
-    def drill_seconds(self, identifier: str) -> float:
-        """How long the last one took; 0 where there was none."""
-        try:
-            with open(os.path.join(self.path(identifier), DRILLED), encoding="utf-8") as file:
-                return float(json.load(file)["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
 
     # What is being made
 

@@ -1,4 +1,4 @@
-"""What makes plain content of a set's file again, by its name; and whether the key at hand opens it."""
+"""How a set's file is packed, what makes plain content of it again, and whether the key at hand opens it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from .errors import PlatformError
 from .pipeline import SECRET_FILE, Program
 
 COMPRESSED_SUFFIX = ".zst"
+COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3", "--threads=0"))
 EXPAND = Program(("zstd", "--quiet", "--stdout", "--decompress"))
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .files import File, ensure_folder, sync_folder, write_atomically
+from .files import ensure_folder, sync_folder
+from .metrics import labelled, write_metrics
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def append_record(path: str, record: Mapping[str, Any], mode: int) -> None:
 
 def figures(run: Run) -> str:
     """Prometheus' text format (its documentation, "Exposition formats"), for node_exporter's textfile collector."""
-    told = {"verb": run.verb, "environment": run.environment, "outcome": run.outcome}
-    labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in told.items())
+    labels = labelled({"verb": run.verb, "environment": run.environment, "outcome": run.outcome})
     return (
         "# HELP erni_run_timestamp_seconds When the verb last ended this way.\n"
         "# TYPE erni_run_timestamp_seconds gauge\n"
@@ -63,17 +63,10 @@ def figures(run: Run) -> str:
     )
 
 
-def _escaped(value: str) -> str:
-    """A label's value, as the format's documentation escapes it."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
 def record(root: str, run: Run) -> None:
     """Journal line first: it is the history; the figures can be made from it again."""
     ensure_folder(root, 0o711)
     append_line(os.path.join(root, "journal.jsonl"), run)
     sync_folder(root)
-    metrics = os.path.join(root, "metrics")
-    ensure_folder(metrics, 0o755)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"erni_run_{run.verb}_{run.outcome}")
-    write_atomically(File(os.path.join(metrics, f"{name}.prom"), figures(run), 0o644))
+    write_metrics(root, name, figures(run))

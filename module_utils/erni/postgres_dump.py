@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .backup_unpack import COMPRESS
 from .copy_rows import RowCounter
 from .database_apply import connection
 from .errors import PlatformError
@@ -22,8 +23,6 @@ from .progress import Progress, Tell
 from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
-COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3", "--threads=0"))
-EXPAND = Program(("zstd", "--quiet", "--stdout", "--decompress"))
 UNTOUCHED = "Nothing was changed, and the sets there are stay as they are."
 
 

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from .backup_unpack import COMPRESS
 from .errors import PlatformError
-from .pipeline import Program, Written, pour_file
+from .pipeline import Written, pour_file
 from .progress import Progress, polled
 from .scratch_container import EXCHANGE, Job, running
 
 SNAPSHOT_SECONDS = 3600.0
 UNTOUCHED = "Nothing was changed, and the sets there are stay as they are."
-COMPRESS = Program(("zstd", "--quiet", "--stdout", "-3"))
 # redis-check-rdb's summary (src/redis-check-rdb.c); what has expired is in the file and will not be loaded.
 _COUNTED = re.compile(r"\[info\] (\d+) (keys read|expires|already expired)")
 _VERSION = re.compile(r"AUX FIELD redis-ver = '([^']*)'")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields, replace
 
 from .files import File, ensure_folder, write_atomically
+from .metrics import samples
 
 PREFIX = "erni_scheduled_"
 GAUGES = {
@@ -49,12 +50,9 @@ def ended(before: Record, now: float, code: int, seconds: float) -> Record:
 def as_text(record: Record, environment: str, verb: str) -> str:
     """Prometheus' text format."""
     told = {field.name: getattr(record, field.name) for field in fields(record)}
-    return "".join(
-        f"# HELP {PREFIX}{name} {GAUGES[name]}\n# TYPE {PREFIX}{name} gauge\n"
-        f'{PREFIX}{name}{{environment="{environment}",verb="{verb}"}} {value:.1f}\n'
-        for name, value in told.items()
-        if value is not None
-    )
+    known = {f"{PREFIX}{name}": value for name, value in told.items() if value is not None}
+    meanings = {f"{PREFIX}{name}": meaning for name, meaning in GAUGES.items()}
+    return samples(known, meanings, {"environment": environment, "verb": verb})
 
 
 def from_text(text: str) -> Record:

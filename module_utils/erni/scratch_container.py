@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -176,8 +176,3 @@ def job_config(job: Job) -> dict[str, Any]:
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
         },
     }
-
-
-def missing_images(client: Any, jobs: Sequence[Job]) -> list[str]:
-    """Of the jobs' images those that are not on the host."""
-    return sorted({job.image for job in jobs if engine.image_id(client, job.image) is None})

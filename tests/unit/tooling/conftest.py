@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from product_repository import NOBODY, Product
 from small_project import ROOT, Project
+from small_servers import Web, web_server
 
 
 @pytest.fixture
@@ -21,6 +23,20 @@ def project(tmp_path: Path) -> Project:
     for name in ("library", "module_utils", "plugins", "roles"):
         (folder / name).symlink_to(ROOT / name)
     return Project(folder)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server on the loopback interface."""
+    with web_server() as running:
+        yield running
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxy this machine has is not asked for what is on the loopback interface."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,3 +49,20 @@ class Project:
     @property
     def journal(self) -> Path:
         return self.folder / ".run" / "journal.jsonl"
+
+
+def shown_in_terminal(words: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """All that a command shows in a terminal of its own, until it ends."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execve(words[0], words, environment)  # noqa: S606 (words, not a shell line)
+    shown = b""
+    try:
+        while block := os.read(terminal, 4096):
+            shown += block
+    except OSError:  # how Linux says that the other end of a terminal is closed
+        pass
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return shown.decode().replace("\r\n", "\n")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from small_project import BIN, Project
+from small_project import BIN, Project, shown_in_terminal
 
 # A module that returns what it is told to.
 SAY = """#!/usr/bin/python
@@ -257,19 +256,7 @@ def in_a_terminal(folder: Path, **variables: str) -> str:
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60", **variables}
     environment.pop("ANSIBLE_FORCE_COLOR", None)
     words = [str(BIN / "ansible-playbook"), "-i", "hosts", "book.yml"]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execve(words[0], words, environment)  # noqa: S606 (words, not a shell line)
-    shown = b""
-    try:
-        while block := os.read(terminal, 4096):
-            shown += block
-    except OSError:  # how Linux says that the other end of a terminal is closed
-        pass
-    os.waitpid(pid, 0)
-    os.close(terminal)
-    return shown.decode().replace("\r\n", "\n")
+    return shown_in_terminal(words, folder, environment)
 
 
 def test_in_a_terminal_phase_and_outcome_share_a_line(folder: Path) -> None:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.heartbeat import FAILED, SIGNALS, STARTED, SUCCEEDED, address, beat
-from small_servers import LOOPBACK, Web, web_server
+from small_servers import LOOPBACK, Web
+
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 KEY = "B0T0K3N"
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,8 @@ ANNA, BEN = "anna@example.org", "ben@example.org"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> None:  # noqa: ARG001 (it takes effect by being asked for)
     monkeypatch.setattr(notification_send, "RETRY_PAUSE", 0.01)
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import pty
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_project import BIN, ROOT, Project
+from small_project import BIN, ROOT, Project, shown_in_terminal
 
 # Stands in for a module that works long: it says so, and its time is what the test gives it.
 SLOW = """#!/usr/bin/python
@@ -110,19 +109,7 @@ def in_a_terminal(folder: Path, columns: int) -> str:
     settings = {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "NO_COLOR": "1"}
     environment = {**os.environ, **settings, "TERM": "xterm", "COLUMNS": str(columns)}
     environment.pop("ANSIBLE_FORCE_COLOR", None)
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execve(words()[0], words(), environment)  # noqa: S606 (words, not a shell line)
-    shown = b""
-    try:
-        while block := os.read(terminal, 4096):
-            shown += block
-    except OSError:  # how Linux says that the other end of a terminal is closed
-        pass
-    os.waitpid(pid, 0)
-    os.close(terminal)
-    return shown.decode().replace("\r\n", "\n")
+    return shown_in_terminal(words(), folder, environment)
 
 
 @pytest.mark.slow

@@ -20,24 +20,14 @@ from ansible.module_utils.erni import scheduled_figures
 from ansible.module_utils.erni.scheduled_figures import Record
 from scheduled import as_owner
 from scheduled_site import Site, site
-from small_servers import LOOPBACK, Web, web_server
+from small_servers import LOOPBACK, Web
 
 from erni_cli.lock import environment_lock, lock_file
 
+pytestmark = pytest.mark.usefixtures("no_proxy")
+
 KEY = "B0T0K3N"
 STAMP = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as running:
-        yield running
 
 
 def demo_site(tmp_path: Path, port: int) -> Site:
