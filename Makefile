@@ -8,10 +8,10 @@ ENV ?= local
 INVENTORIES ?= inventories
 
 # Values reach tools/run.py through the environment, never through shell text: spaces, quotes and dollars stay as they were typed.
-OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY TIME CHECK DIFF V ARGS LOCK_WAIT SCENARIO
+OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY TIME LOCATION CREDENTIAL CHECK DIFF V ARGS LOCK_WAIT SCENARIO
 $(foreach option,$(OPTIONS),$(eval export ERNI_$(option) = $$(value $(option))))
 
-OPERATIONS := up preflight verify deploy rollback releases maintenance backup backups restore restore-undo drill schedule status start stop restart logs psql redis-cli destroy secrets
+OPERATIONS := up preflight verify deploy rollback releases maintenance backup backups restore restore-undo recover drill schedule status start stop restart logs psql redis-cli destroy secrets
 TESTS := test test-lint test-unit test-integration test-molecule test-e2e
 
 .PHONY: help environment bench clean $(OPERATIONS) $(TESTS)
@@ -35,6 +35,7 @@ backups: ## Which sets there are; all of one with SET=<id> (FORMAT=json)
 restore: ## Bring back the newest set, SET=<id>, or FILE=<dump.sql.gz>; ONLY=<part> for one of postgres, redis, data, secrets
 drill: ## Restore the newest set, or SET=<id>, into servers of its own that nobody reaches, and time it
 restore-undo: ## Go back to what served before the last restore
+recover: ## On bare hosts: bring up the platform that the newest set, or SET=<id>, is of; LOCATION=<folder> has it
 schedule: ## Let backups, and what else backup_schedule lists, run by themselves; STATE=off ends it
 
 ##@ Every day (SERVICE=backend for one of them)

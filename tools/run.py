@@ -6,18 +6,20 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from erni_cli import ROOT, attach, journal, options, vault
+from erni_cli import ROOT, attach, journal, options, recovery, vault
 from erni_cli.environment import Environment, group_variable, operator, resolve
 from erni_cli.errors import LockHeldError, PlatformError
 from erni_cli.lock import environment_lock, lock_file
 from erni_cli.options import Options
 from erni_cli.process import run_to_its_end
 from erni_cli.programs import child_environment, executable
+from erni_cli.steps import Step
 
 CHANGING_VERBS = {
     "up",
@@ -27,6 +29,7 @@ CHANGING_VERBS = {
     "backup",
     "restore",
     "restore-undo",
+    "recover",
     "drill",
     "schedule",
     "start",
@@ -71,25 +74,33 @@ def run(verb: str, environment: Environment, wanted: Options) -> int:
         if verb in CHANGING_VERBS and not wanted.check:
             path = lock_file(environment.name)
             inherited.append(held.enter_context(environment_lock(path, who, verb, wanted.lock_wait)))
-        missing = vault.missing_secrets(environment)
-        if missing and verb != "secrets" and group_variable(environment, "erni_secrets_autogenerate", False):
-            code = play("secrets", environment, wanted, who, inherited)
-            if code:
-                return code
-        for step, options_of_step in steps(verb, wanted):
-            code = play(step, environment, options_of_step, who, inherited)
+        code = 0
+        for step in steps(verb, environment, wanted):
+            code = make_secrets(step, environment, wanted, who, inherited) or play(step, environment, who, inherited)
             if code:
                 break
         return code
 
 
-def steps(verb: str, wanted: Options) -> list[tuple[str, Options]]:
+def make_secrets(step: Step, environment: Environment, wanted: Options, who: str, inherited: list[int]) -> int:
+    """Those that are missing, where an environment has them made by itself. A recovery looks in the set first."""
+    if step.book in ("secrets", "recover") or not group_variable(environment, "erni_secrets_autogenerate", False):
+        return 0
+    if not vault.missing_secrets(environment):
+        return 0
+    return play(Step("secrets", wanted), environment, who, inherited)
+
+
+def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step]:
     """The playbooks of a verb, each with its options. A release goes back together with its data: those come first,
     since a rollback refuses a schema that the release was not made for."""
-    if verb == "rollback" and wanted.restore_db:
-        data = replace(wanted, only="postgres", to=None, restore_db=False)
-        return [("restore", data), ("rollback", replace(wanted, set=None, restore_db=False))]
-    return [(verb, wanted)]
+    if verb == "recover":
+        yield from recovery.steps(environment, wanted)
+    elif verb == "rollback" and wanted.restore_db:
+        yield Step("restore", replace(wanted, only="postgres", to=None, restore_db=False))
+        yield Step("rollback", replace(wanted, set=None, restore_db=False))
+    else:
+        yield Step(verb, wanted)
 
 
 def check_service(environment: Environment, service: str | None) -> None:
@@ -101,10 +112,11 @@ def check_service(environment: Environment, service: str | None) -> None:
         )
 
 
-def play(verb: str, environment: Environment, wanted: Options, who: str, inherited: list[int]) -> int:
-    """Run the verb's playbook and write how it ended into the journal."""
+def play(step: Step, environment: Environment, who: str, inherited: list[int]) -> int:
+    """Run the step's playbook and write how it ended into the journal."""
+    verb = step.verb
     started, begin = datetime.now(UTC), time.monotonic()
-    ended = run_to_its_end(command(verb, environment, wanted, who), child_environment(), str(ROOT), inherited)
+    ended = run_to_its_end(command(step, environment, who), child_environment(), str(ROOT), inherited)
     outcome = "interrupted" if ended.interrupted else "failed" if ended.code else "ok"
     record = journal.Record(
         verb=verb,
@@ -116,17 +128,17 @@ def play(verb: str, environment: Environment, wanted: Options, who: str, inherit
         started=started.isoformat(timespec="seconds"),
     )
     journal.append(ROOT / ".run" / "journal.jsonl", record)
-    if ended.code and verb in CHANGING_VERBS - {"secrets"} and not wanted.check:
-        tell_the_hosts(verb, outcome, environment, wanted, who)
+    if ended.code and verb in CHANGING_VERBS - {"secrets"} and not step.options.check:
+        tell_the_hosts(replace(step, variables={"erni_outcome": outcome}), environment, who)
     return ended.code
 
 
-def tell_the_hosts(verb: str, outcome: str, environment: Environment, wanted: Options, who: str) -> None:
+def tell_the_hosts(step: Step, environment: Environment, who: str) -> None:
     """A run that ended well has written its own line into the hosts' journals; this is for the others.
 
     What cannot be told (a host is away, the vault is shut) is in the control node's journal all the same.
     """
-    words = command(verb, environment, wanted, who, playbook("shared/record"), {"erni_outcome": outcome})
+    words = command(step, environment, who, playbook("shared/record"))
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(
             words, env=child_environment(), cwd=ROOT, capture_output=True, check=False, timeout=TELLING_SECONDS
@@ -137,23 +149,17 @@ def playbook(verb: str) -> Path:
     return ROOT / "playbooks" / f"{verb}.yml"
 
 
-def command(
-    verb: str,
-    environment: Environment,
-    wanted: Options,
-    who: str,
-    book: Path | None = None,
-    further: dict[str, str] | None = None,
-) -> list[str]:
+def command(step: Step, environment: Environment, who: str, book: Path | None = None) -> list[str]:
+    """:param book: another playbook than the step's."""
     variables = {
         "erni_env": environment.name,
         "erni_operator": who,
-        "erni_verb": verb,
+        "erni_verb": step.verb,
         "erni_started": int(time.time()),
         "erni_vault_file": str(environment.vault_file),
         "erni_vault_password_file": str(environment.vault_password_file),
-        **wanted.extra_vars(),
-        **(further or {}),
+        **step.options.extra_vars(),
+        **step.variables,
     }
     vault_flags = []
     if environment.vault_password_file.exists():
@@ -162,9 +168,9 @@ def command(
         executable("ansible-playbook"),
         *("-i", str(environment.folder)),
         *vault_flags,
-        str(book or playbook(verb)),
+        str(book or playbook(step.book)),
         *("-e", options.as_extra_vars(variables)),
-        *wanted.ansible_flags(),
+        *step.options.ansible_flags(),
     ]
 
 

@@ -28,6 +28,7 @@ from ansible.module_utils.erni.excerpts import LAST_LINES, hidden
 from erni_cli import ROOT, options, vault
 from erni_cli.environment import Environment, operator, resolve
 from erni_cli.programs import child_environment
+from erni_cli.steps import Step
 
 LOG_FOLDER = "/var/log/erni"
 METRICS_FOLDER = "/var/lib/erni/metrics"
@@ -194,9 +195,9 @@ def tell_people(job: Job, error: str, seconds: float) -> None:
     """By the ways of the releases' notifications; where there are none, nobody is told."""
     with never_costing_the_run(job, "Nobody could be told"):
         wanted, environment = options.from_environment(os.environ), environment_of()
-        book, further = run.playbook("shared/notify_failure"), {"erni_failure_seconds": f"{seconds:.1f}"}
+        step = Step(job.verb, wanted, {"erni_failure_seconds": f"{seconds:.1f}"})
         told = subprocess.run(
-            run.command(job.verb, environment, wanted, operator(), book, further),
+            run.command(step, environment, operator(), run.playbook("shared/notify_failure")),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,

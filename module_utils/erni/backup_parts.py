@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +14,10 @@ from .backup_set import POSTGRES, REDIS, RELEASE, SESSIONS, Part, StoredFile
 from .backup_unpack import COMPRESS, EXPAND
 from .errors import PlatformError
 from .files import ensure_folder
+from .growing_file import GrowingFile
 from .pipeline import Written, pour_file
 from .postgres_facts import differences
-from .progress import Progress
+from .progress import Progress, polled
 from .service_spec import LABEL_PREFIX
 
 MEGABYTE = 1 << 20
@@ -41,22 +43,34 @@ def postgres_part(
     """
     began, progress = time.time(), progress or Progress()
     exchange = _exchange(folder, server.uid, server.gid)
-    dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected)
+    source = os.path.join(folder, "postgres.dump.zst")
+    growing, reading = GrowingFile(source), os.path.join(exchange, "reading")
+    ensure_folder(reading, 0o700, server.uid, server.gid)
+    with ThreadPoolExecutor(1) as beside:
+        # What is written is read back at once, while the rest is still being dumped.
+        read = beside.submit(postgres_dump.read_whole, client, server, source, [EXPAND], reading, growing)
+        try:
+            dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected)
+        finally:
+            growing.is_whole()
+        stored = dumped.files["postgres.dump.zst"].size
+        with progress.phase("reading it back", stored) as tell:
+            with polled(tell, lambda: growing.given):
+                found = read.result()
+            tell(growing.given)
     if not dumped.facts.rows and not allow_empty:
         raise PlatformError(
             f"The database {database} has no tables",
             "a set without them would only push good ones out of the retention",
             "Nothing was written. See whether this is the right server; make up applies the schema.",
         )
-    source = os.path.join(folder, "postgres.dump.zst")
-    with progress.phase("reading it whole and comparing", dumped.facts.dumped, about=True) as tell:
-        found = postgres_dump.read_whole(client, server, source, [EXPAND], exchange, tell)
     if wrong := differences(dumped.facts.rows, found):
         raise PlatformError(
             f"The dump of {database} does not hold what the database holds",
             "; ".join(wrong[:5]),
             "No set was made. Run make backup again, and look at make logs SERVICE=postgres if that fails, too.",
         )
+    os.rmdir(reading)
     os.rmdir(exchange)
     return _part(POSTGRES, host, began, dumped.files, dumped.facts.as_dict())
 

@@ -20,7 +20,7 @@ from .backup_unpack import unpack
 from .errors import PlatformError
 from .files import File, ensure_folder, write_atomically
 from .network_http import Question, ask_from
-from .pipeline import flow
+from .pipeline import read_through
 from .postgres_dump import Server
 from .postgres_restore import maintenance, session, swap
 from .postgres_roles import restore_globals
@@ -154,13 +154,11 @@ class Drill:
     def _restore_database(self, server: Server) -> None:
         part = self._part(POSTGRES)
         name = next(file.name for file in part.files if file.name.startswith("globals.sql"))
-        blocks: list[bytes] = []
-        with open(os.path.join(self.folder, name), "rb") as file:
-            flow(file.fileno(), unpack(name, self.identity), blocks.append)
+        globals_ = read_through(os.path.join(self.folder, name), unpack(name, self.identity)).decode()
         exchange = self._at("exchange")
         ensure_folder(exchange, 0o700, server.uid, server.gid)
         with maintenance(server) as cursor:
-            restore_globals(cursor, b"".join(blocks).decode())
+            restore_globals(cursor, globals_)
         restore_postgres.from_set(
             self.client, server, part, self.folder, self.identity, self.database, exchange, exchange, purpose="drill"
         )

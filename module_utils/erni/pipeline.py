@@ -5,6 +5,7 @@ A shell tells of the last one's failure only, and so archives a dump that has fa
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -12,7 +13,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -95,6 +96,41 @@ def pour_file(
         return pour(file.fileno(), programs, target, mode, tell)
 
 
+def pour_beginning(source: str, programs: Sequence[Program], target: str, size: int) -> None:
+    """The first so many bytes of what the programs make of the file, into a file for this run alone.
+
+    :raises PlatformError: when a program fails before there are so many, or the disk is full; the file is gone then.
+    """
+
+    class EnoughError(Exception):
+        """It has what it wants."""
+
+    file = _create(target, 0o600)
+    try:
+        with file:
+
+            def write(block: bytes) -> None:
+                file.write(block[: size - file.tell()])
+                if file.tell() == size:
+                    raise EnoughError
+
+            with open(source, "rb") as whole, suppress(EnoughError):
+                flow(whole.fileno(), programs, write)
+    except BaseException as error:
+        os.unlink(target)
+        if isinstance(error, OSError):
+            raise _unwritten(target, error) from error
+        raise
+
+
+def read_through(source: str, programs: Sequence[Program]) -> bytes:
+    """What comes out of the programs when the file goes in; for what is small."""
+    blocks: list[bytes] = []
+    with open(source, "rb") as file:
+        flow(file.fileno(), programs, blocks.append)
+    return b"".join(blocks)
+
+
 def measure(path: str, tell: Tell | None = None) -> Written:
     """A file's size and digest, by reading all of it."""
     digest, size = hashlib.sha256(), 0
@@ -114,16 +150,8 @@ def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], objec
     :raises PlatformError: when a program fails. What the sink raises ends them all.
     """
     with ExitStack() as ends:
-        running: list[tuple[Program, subprocess.Popen[bytes], IO[bytes]]] = []
-        output: IO[bytes] = ends.enter_context(os.fdopen(os.dup(source), "rb", buffering=0))
-        for program in programs:
-            complaints = ends.enter_context(tempfile.TemporaryFile())
-            process = _start(program, output, complaints)
-            ends.callback(_end, process)
-            output.close()  # the program's alone now: it must hear when whoever reads from it has gone
-            running.append((program, process, complaints))
-            output = ends.enter_context(_output(process))
-        tell, came, first = tell or untold(), 0, running[0][1] if running else None
+        running, output = _in_a_row(ends, source, programs)
+        tell, came, first = tell or untold(), 0, running[0].process if running else None
         while block := output.read(BLOCK):
             sink(block)
             came += len(block)
@@ -131,6 +159,47 @@ def flow(source: int, programs: Sequence[Program], sink: Callable[[bytes], objec
                 tell(_given(source, first, came))
         tell(_given(source, first, came))
         _judge(running)
+
+
+def feed(source: int, programs: Sequence[Program], target: int) -> None:
+    """Let the last program write to the descriptor itself: what passes through this process costs its time twice.
+
+    :raises BrokenPipeError: when whoever reads there has gone, and nothing else has failed.
+    :raises PlatformError: when a program fails.
+    """
+    with ExitStack() as ends:
+        running, output = _in_a_row(ends, source, programs[:-1])
+        running.append(_started(ends, programs[-1], output, target))
+        output.close()
+        _judge(running, reader_may_go=True)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A program that was started, and the file with what it complains of."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+
+
+def _in_a_row(ends: ExitStack, source: int, programs: Sequence[Program]) -> tuple[list[_Running], IO[bytes]]:
+    """All of them started, and what comes out of the last one; without any that is the source."""
+    running: list[_Running] = []
+    output: IO[bytes] = ends.enter_context(os.fdopen(os.dup(source), "rb", buffering=0))
+    for program in programs:
+        one = _started(ends, program, output, subprocess.PIPE)
+        output.close()  # the program's alone now: it must hear when whoever reads from it has gone
+        running.append(one)
+        output = ends.enter_context(_output(one.process))
+    return running, output
+
+
+def _started(ends: ExitStack, program: Program, source: IO[bytes], target: int) -> _Running:
+    complaints: IO[bytes] = ends.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (it is one's, until the end)
+    process = _start(program, source, target, complaints)
+    ends.callback(_end, process)
+    return _Running(program, process, complaints)
 
 
 def _given(source: int, first: subprocess.Popen[bytes] | None, came: int) -> int:
@@ -151,14 +220,14 @@ def _given(source: int, first: subprocess.Popen[bytes] | None, came: int) -> int
         return 0
 
 
-def _start(program: Program, source: Any, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(program: Program, source: Any, target: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     secret = _secret_file(program.secret)
     words = [f"/dev/fd/{secret}" if word == SECRET_FILE else word for word in program.words]
     try:
         return subprocess.Popen(
             words,
             stdin=source,
-            stdout=subprocess.PIPE,
+            stdout=target,
             stderr=complaints,
             env={**os.environ, **program.environment},
             bufsize=0,
@@ -187,7 +256,15 @@ def _secret_file(secret: str) -> int | None:
 def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
     if process.stdout is None:
         raise ValueError("it was started without a pipe for its output")
+    widen(process.stdout.fileno())
     return process.stdout
+
+
+def widen(pipe: int) -> None:
+    """Let a pipe hold a whole block: with the usual 64 kB its two ends wake each other so often that a dump takes half
+    as long again (pipe(7), F_SETPIPE_SZ). Where that is refused, it works all the same."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -196,19 +273,27 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _judge(running: list[tuple[Program, subprocess.Popen[bytes], IO[bytes]]]) -> None:
+def _judge(running: list[_Running], *, reader_may_go: bool = False) -> None:
     """Whoever reads from one that has failed gets too little, and whoever writes to one gets a broken pipe: of all that
     failed, the first one that does not complain of its reader is the cause."""
     failed = []
-    for program, process, complaints in running:
-        if process.wait() != 0:
-            complaints.seek(0)
-            failed.append((program, process.returncode, last_lines(complaints.read().decode(errors="replace"))))
+    for one in running:
+        if one.process.wait() != 0:
+            one.complaints.seek(0)
+            failed.append((one, last_lines(one.complaints.read().decode(errors="replace"))))
     if not failed:
         return
-    causes = [one for one in failed if one[1] != -signal.SIGPIPE and "broken pipe" not in one[2].lower()]
-    program, code, said = (causes or failed[::-1])[0]
-    raise PlatformError(f"{program.words[0]} failed", f"{_ending(code)}; it says: {said or 'nothing'}")
+    causes = [(one, said) for one, said in failed if not _lost_its_reader(one.process.returncode, said)]
+    if not causes and reader_may_go:
+        raise BrokenPipeError
+    cause, said = (causes or failed[::-1])[0]
+    raise PlatformError(
+        f"{cause.program.words[0]} failed", f"{_ending(cause.process.returncode)}; it says: {said or 'nothing'}"
+    )
+
+
+def _lost_its_reader(code: int, said: str) -> bool:
+    return code == -signal.SIGPIPE or "broken pipe" in said.lower()
 
 
 def _ending(code: int) -> str:

@@ -7,9 +7,10 @@ what was written are the same, whatever is written to the database meanwhile.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +18,15 @@ from .backup_unpack import COMPRESS
 from .copy_rows import RowCounter
 from .database_apply import connection
 from .errors import PlatformError
-from .pipeline import Program, Written, flow, pour
+from .growing_file import GrowingFile
+from .pipeline import Program, Written, feed, flow, pour
 from .postgres_facts import DatabaseFacts, count_rows, database_facts
 from .progress import Progress, Tell
 from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
+INTO = "dump.pipe"
+FEEDER_SECONDS = 5.0  # for a program to say why it has failed
 UNTOUCHED = "Nothing was changed, and the sets there are stay as they are."
 
 
@@ -125,47 +129,100 @@ def snapshot(server: Server, database: str) -> Iterator[tuple[str, Any]]:
 
 
 def read_whole(
-    client: Any, server: Server, source: str, programs: list[Program], exchange: str, tell: Tell | None = None
+    client: Any,
+    server: Server,
+    source: str,
+    programs: list[Program],
+    exchange: str,
+    growing: GrowingFile | None = None,
 ) -> dict[str, int]:
     """The rows of each table that a dump holds, found by restoring all of it to nowhere.
 
     :param programs: what makes pg_restore's input of the file.
-    :param tell: hears how many bytes of SQL it has become, which is about what was dumped.
+    :param growing: the file, where it is still being written.
     :raises PlatformError: when a byte of it cannot be read.
     """
     what, remedy = f"{source} cannot be restored from", "Take another set; make backups lists them."
     counter = RowCounter()
-    into = make_pipe(os.path.join(exchange, "dump.pipe"), server.uid, server.gid)
     out = make_pipe(os.path.join(exchange, "sql.pipe"), server.uid, server.gid)
     # By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once.
-    told = f"exec pg_restore --data-only --file={EXCHANGE}/sql.pipe < {EXCHANGE}/dump.pipe"
-    command = ("sh", "-c", told)
+    told = f"exec pg_restore --data-only --file={EXCHANGE}/sql.pipe < {EXCHANGE}/{INTO}"
     try:
-        with running(client, server.job("verify", command, exchange)) as job, ThreadPoolExecutor(1) as feeding:
-            fed = feeding.submit(_feed, source, programs, into, job)
-            with open_pipe(out) as pipe:
-                job.writes_to(pipe, what, remedy)
-                flow(pipe, [], counter.feed, tell)
-            fed.result()
+        job_ = server.job("verify", ("sh", "-c", told), exchange)
+        with (
+            input_pipe(server, exchange) as into,
+            running(client, job_) as job,
+            fed(job, into, source, programs, growing),
+            open_pipe(out) as pipe,
+        ):
+            job.writes_to(pipe, what, remedy)
+            flow(pipe, [], counter.feed)
             job.succeed(what, remedy)
     finally:
-        os.unlink(into)
         os.unlink(out)
     if not counter.complete():
         raise PlatformError(what, "the data of its last table breaks off", remedy)
     return counter.rows
 
 
-def _feed(source: str, programs: list[Program], pipe: str, job: Running) -> None:
-    """Into the pipe, as soon as the job reads from it; a job that ends before is for others to judge."""
+@contextmanager
+def input_pipe(server: Server, exchange: str) -> Iterator[str]:
+    """A named pipe that a job reads a dump from, as ``INTO`` in its exchange."""
+    path = make_pipe(os.path.join(exchange, INTO), server.uid, server.gid)
+    try:
+        yield path
+    finally:
+        os.unlink(path)
+
+
+@contextmanager
+def fed(
+    job: Running, pipe: str, source: str, programs: list[Program], growing: GrowingFile | None = None
+) -> Iterator[None]:
+    """The job reads from the pipe what the programs make of the file, while the block runs.
+
+    :raises PlatformError: after the block, when a program has failed: also in place of what the block complains of,
+        since a job that gets too little only sees the consequence. One that ends before its input is for the block.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _feed(job, pipe, source, programs, growing)
+        except BaseException as error:  # noqa: BLE001 (raised below, in the thread that waits for it)
+            failures.append(error)
+
+    feeding = threading.Thread(target=run, daemon=True)
+    feeding.start()
+    try:
+        yield
+    except PlatformError as error:
+        # It may be held up by a job that reads no more; that one is ended by whoever started it.
+        feeding.join(FEEDER_SECONDS)
+        if failures:
+            raise failures[0] from error
+        raise
+    feeding.join()
+    if failures:
+        raise failures[0]
+
+
+def _feed(job: Running, pipe: str, source: str, programs: list[Program], growing: GrowingFile | None) -> None:
     descriptor = job.reads_from(pipe)
     if descriptor is None:
         return
-    with os.fdopen(descriptor, "wb") as writing, open(source, "rb") as reading:
-        try:
-            flow(reading.fileno(), programs, writing.write)
-        except BrokenPipeError:
-            return
+    with (
+        os.fdopen(descriptor, "wb") as writing,
+        growing.opened() if growing else _opened(source) as reading,
+        suppress(BrokenPipeError),
+    ):
+        feed(reading, programs, writing.fileno())
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    with open(path, "rb") as file:
+        yield file.fileno()
 
 
 def _through_pipe(

@@ -7,16 +7,17 @@ brings it back.
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .database_apply import MAINTENANCE_DATABASE, connection
 from .errors import PlatformError
-from .pipeline import Program, pour_file
-from .postgres_dump import Server, database_size
+from .pipeline import Program, pour_beginning
+from .postgres_dump import INTO, Server, database_size, fed, input_pipe
 from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
@@ -41,6 +42,8 @@ END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity wh
 TERMINATE_EVERY = 0.02  # seconds
 # Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
 LOADING = "-c synchronous_commit=off"
+# Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
+CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
 
 
 def scratch_name(database: str) -> str:
@@ -83,32 +86,46 @@ def load_dump(
     client: Any,
     server: Server,
     dump: str,
-    programs: Sequence[Program],
+    programs: list[Program],
     exchange: str,
     jobs: int,
     purpose: str,
     into: str,
+    large_objects: int = 0,
 ) -> None:
-    """:param programs: what makes pg_restore's input of the file.
+    """The data flow from the file into the database and lie nowhere else; then ``jobs`` processes build the indexes.
+
+    For these, and for the tables before, only the dump's table of contents is read, which is at its beginning:
+    pg_restore reads that from a file, once for each of its processes.
+
+    :param programs: what makes pg_restore's input of the file.
     :param purpose: names the container that does it.
+    :param large_objects: how many the dump has: each has its place in the table of contents.
     """
-    what = f"{os.path.basename(dump)} could not be restored"
-    plain = os.path.join(exchange, "plain.dump")
-    if os.path.exists(plain):  # of a run that was killed
-        os.unlink(plain)
+    what, contents = f"{os.path.basename(dump)} could not be restored", os.path.join(exchange, "contents.dump")
+    if os.path.exists(contents):  # of a run that was killed
+        os.unlink(contents)
     try:
-        # pg_restore's jobs read the file in several places at once, so that it has to lie there as a whole.
-        pour_file(dump, programs, plain)
-        os.chown(plain, server.uid, server.gid)
-        command = ("pg_restore", "--exit-on-error", f"--jobs={jobs}", f"--dbname={into}", *server.access())
-        job = server.job(purpose, (*command, f"{EXCHANGE}/plain.dump"), exchange, {"PGOPTIONS": LOADING})
-        with running(client, job) as started:
-            started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
+        pour_beginning(dump, programs, contents, CONTENTS + large_objects * CONTENTS_PER_OBJECT)
+        os.chown(contents, server.uid, server.gid)
+        with input_pipe(server, exchange) as pipe:
+            job = server.job(purpose, ("sh", "-ec", _load(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
+            with running(client, job) as started, fed(started, pipe, dump, programs):
+                started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
     except PlatformError as error:
         raise PlatformError(what, str(error), OTHER_SET) from error
     finally:
-        if os.path.exists(plain):
-            os.unlink(plain)
+        if os.path.exists(contents):
+            os.unlink(contents)
+
+
+def _load(server: Server, jobs: int, into: str) -> str:
+    """The shell's text for pg_restore's three sections (PostgreSQL's manual, pg_restore, ``--section``)."""
+    words = ("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access())
+    restore, contents = shlex.join(words), f"{EXCHANGE}/contents.dump"
+    return f"""{restore} --section=pre-data {contents}
+{restore} --section=data < {EXCHANGE}/{INTO}
+{restore} --section=post-data --jobs={jobs} {contents}"""
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:

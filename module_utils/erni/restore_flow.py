@@ -83,13 +83,21 @@ def switch(target: Target, file: RecordFile, source: str, now: float) -> float:
             "another run has prepared something else meanwhile",
             "What serves was not touched. Run make restore again.",
         )
-    going = replace(record.prepared, kept=target.kept_name(stamp(now)))
+    going = replace(record.prepared, kept=free_name(target, now))
     file.write(Record(going, record.done))
     seconds = target.swap(going, target.prepared)
     file.write(Record(None, replace(going, state=going.state or target.state())))
     if target.exists(target.prepared):
         target.drop(target.prepared)
     return seconds
+
+
+def free_name(target: Target, now: float) -> str:
+    """For what is kept from now on. Names tell the second, and several restores may fall into one."""
+    taken = target.kept()
+    while (name := target.kept_name(stamp(now))) in taken:
+        now += 1
+    return name
 
 
 def confirm(target: Target, file: RecordFile) -> None:
@@ -111,7 +119,7 @@ def undo(target: Target, file: RecordFile, record: Record, now: float) -> float:
             "it is dropped after backup_keep_replaced_days",
             "What serves was not touched. make restore SET=<the safety backup's id> brings it back.",
         )
-    going = Restored(UNDO, target.kept_name(stamp(now)), mark=target.mark(done.kept))
+    going = Restored(UNDO, free_name(target, now), mark=target.mark(done.kept))
     file.write(Record(going, done))
     seconds = target.swap(going, done.kept)
     file.write(Record(None, None))

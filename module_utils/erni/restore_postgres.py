@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from .backup_parts import MEGABYTE, SPARE
 from .backup_set import Part
 from .backup_unpack import unpack
 from .errors import PlatformError
-from .pipeline import Program, flow
+from .pipeline import read_through
 from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, database_facts
 from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, load_dump, maintenance, restore_beside, session
@@ -42,7 +41,7 @@ def from_set(
     """
     facts = replace(DatabaseFacts.from_dict(part.facts), name=database)
     dump, globals_ = (_stored(part, name) for name in ("postgres.dump", "globals.sql"))
-    text = _read(os.path.join(folder, globals_), unpack(globals_, identity))
+    text = read_through(os.path.join(folder, globals_), unpack(globals_, identity)).decode()
     with maintenance(server) as cursor:
         _require_version(cursor, facts)
         _require_room(volume, exchange, facts.size)
@@ -56,6 +55,7 @@ def from_set(
         exchange,
         os.cpu_count() or 1,
         purpose,
+        large_objects=facts.large_objects,
     )
     said = [f"the role {name}, which was missing, was made without a login" for name in made]
     return Restored("", state=restore_beside(server, facts, load, progress)), said
@@ -88,13 +88,6 @@ def _stored(part: Part, name: str) -> str:
     raise PlatformError(f"The set holds no {name}", "", f"{LIVE_UNTOUCHED} Take another one; make backups lists them.")
 
 
-def _read(path: str, programs: Sequence[Program]) -> str:
-    blocks: list[bytes] = []
-    with open(path, "rb") as file:
-        flow(file.fileno(), programs, blocks.append)
-    return b"".join(blocks).decode()
-
-
 def _require_version(cursor: Any, facts: DatabaseFacts) -> None:
     cursor.execute("select current_setting('server_version_num')::int")
     server = int(cursor.fetchone()[0])
@@ -107,12 +100,10 @@ def _require_version(cursor: Any, facts: DatabaseFacts) -> None:
 
 
 def _require_room(volume: str, exchange: str, size: int) -> None:
-    """For the database once more, and for the dump as pg_restore reads it."""
-    for folder in (volume, exchange):
+    """For the database once more, and for the beginning of its dump."""
+    for folder, needed in ((volume, size + SPARE), (exchange, SPARE)):
         state = os.statvfs(folder)
-        free, needed = state.f_bavail * state.f_frsize, size + SPARE
-        if os.stat(volume).st_dev == os.stat(exchange).st_dev:
-            needed += size
+        free = state.f_bavail * state.f_frsize
         if free < needed:
             raise PlatformError(
                 f"The disk of {folder} is too small for the restore",

@@ -11,13 +11,14 @@ import os
 import select
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import engine
 from .errors import PlatformError
 from .excerpts import last_lines
+from .pipeline import widen
 from .service_spec import LABEL_PREFIX
 
 POLL_SECONDS = 0.1
@@ -107,11 +108,14 @@ class Running:
                 time.sleep(POLL_SECONDS)
             else:
                 os.set_blocking(descriptor, True)
+                widen(descriptor)
                 return descriptor
 
 
 def make_pipe(path: str, uid: int, gid: int) -> str:
-    """A named pipe for a program of that user."""
+    """A named pipe for a program of that user, in place of one that a killed run has left."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
     os.mkfifo(path, 0o600)
     os.chown(path, uid, gid)
     return path
@@ -121,6 +125,7 @@ def make_pipe(path: str, uid: int, gid: int) -> str:
 def open_pipe(path: str) -> Iterator[int]:
     """The reading end; it does not wait for a writer, who might never come."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    widen(descriptor)
     try:
         yield descriptor
     finally:

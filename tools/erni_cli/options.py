@@ -54,6 +54,8 @@ class Options:
     file: str | None = None
     identity: str | None = None
     time: str | None = None
+    location: str | None = None
+    credential: str | None = None
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -83,6 +85,8 @@ class Options:
             "erni_file": self.file,
             "erni_identity": self.identity,
             "erni_time": self.time,
+            "erni_location": self.location,
+            "erni_credential": self.credential,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -96,6 +100,8 @@ class Options:
         """:raises PlatformError: when a verb that moves traffic was given another's option, or lacks its own."""
         if verb == "restore":
             self._check_source()
+        if verb == "recover":
+            self._check_whole()
         if verb not in RELEASE_VERBS:
             return
         given = {"RELEASE": self.release, "TO": self.to, "RESTORE_DB": self.restore_db, "STATE": self.state}
@@ -110,6 +116,15 @@ class Options:
             )
         if verb == "maintenance" and self.state is None:
             raise PlatformError("make maintenance has to know what is wanted", remedy="Write STATE=on or STATE=off.")
+
+    def _check_whole(self) -> None:
+        given = [name for name, value in (("ONLY", self.only), ("FILE", self.file), ("TIME", self.time)) if value]
+        if given:
+            raise PlatformError(
+                f"{given[0]} is an option of make restore, not of make recover",
+                "a platform is recovered whole, from a set",
+                "Leave it out; make restore can follow.",
+            )
 
     def _check_source(self) -> None:
         given = [name for name, value in (("SET", self.set), ("FILE", self.file), ("TIME", self.time)) if value]
@@ -153,6 +168,8 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         file=_file("FILE", text("FILE")),
         identity=_file("IDENTITY", text("IDENTITY")),
         time=_moment(text("TIME")),
+        location=_folder("LOCATION", text("LOCATION")),
+        credential=_file("CREDENTIAL", text("CREDENTIAL")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -218,6 +235,15 @@ def _file(name: str, value: str | None) -> str | None:
     if not os.path.isfile(path):
         raise PlatformError(f"{name}={value} cannot be read", "there is no such file", "Write its path.")
     return path
+
+
+def _folder(name: str, value: str | None) -> str | None:
+    """A folder on a host, which this program cannot look at."""
+    if value is not None and not os.path.isabs(value):
+        raise PlatformError(
+            f"{name}={value} cannot be found on a host", "it does not begin with /", "Write its full path there."
+        )
+    return value
 
 
 def _moment(value: str | None) -> str | None:

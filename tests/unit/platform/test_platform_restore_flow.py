@@ -237,3 +237,11 @@ def test_what_was_kept_goes_after_its_days_to_the_second(age: float, days: int, 
     name = f"agents_before_{stamp(NOW - age)}"
     assert kept_since(name) == int(NOW - age)
     assert expired([name, "agents", "agents_before_"], NOW, days * DAY) == ([name] if gone else [])
+
+
+def test_two_restores_within_a_second_keep_what_served_before_each(model: Model, file: KillableFile) -> None:
+    restore(model, file, "first", NOW)
+    restore(model, file, "second", NOW)
+    undo(model, file, NOW)
+    assert sorted(model.disk.names.values()) == ["first", "old", "second"]
+    assert model.disk.names["live"] == "first"
