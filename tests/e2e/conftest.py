@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,22 @@ def conversation(running: Platform) -> str:
     told = str(e2e_web.chat("What does a timber extension cost?")["conversation_id"])
     assert running.messages_of(told) == 2
     return told
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key, as the safe has it."""
+    path = tmp_path_factory.mktemp("safe") / "identity"
+    subprocess.run(["age-keygen", "-o", str(path)], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def encrypted(running: Platform, identity: Path) -> Platform:
+    """The environment makes its sets for that key alone."""
+    recipient = next(line.split()[-1] for line in identity.read_text().splitlines() if "public key" in line)
+    running.write_environment(ENV, {"backup_recipients": [recipient]})
+    return running
 
 
 @pytest.fixture(scope="session")

@@ -6,40 +6,10 @@ import json
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
-import pytest
-from e2e_platform import ENV, NAME, PLATFORM_ROOT, Platform
+from e2e_backups import BACKUPS, newest, sets
+from e2e_platform import NAME, PLATFORM_ROOT, Platform
 from e2e_web import chat, secure
-
-BACKUPS = PLATFORM_ROOT / "backups"
-
-
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private key, as the safe has it."""
-    path = tmp_path_factory.mktemp("safe") / "identity"
-    subprocess.run(["age-keygen", "-o", str(path)], check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture
-def encrypted(running: Platform, identity: Path) -> Platform:
-    """The environment makes its sets for that key alone."""
-    recipient = next(line.split()[-1] for line in identity.read_text().splitlines() if "public key" in line)
-    running.write_environment(ENV, {"backup_recipients": [recipient]})
-    return running
-
-
-def sets(platform: Platform) -> list[dict[str, Any]]:
-    told = json.loads(
-        platform.stdout_of(["make", "backups", f"ENV={ENV}", f"INVENTORIES={platform.inventories}", "FORMAT=json"])
-    )
-    return list(told["sets"])
-
-
-def newest(platform: Platform) -> dict[str, Any]:
-    return max((one for one in sets(platform) if not one["safety"]), key=lambda one: one["began"])
 
 
 def test_a_set_holds_everything_and_lies_open_to_nobody(encrypted: Platform, conversation: str) -> None:
