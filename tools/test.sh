@@ -106,7 +106,7 @@ integration() {
     need_engine
     need_images
     say 'Integration tests'
-    "$python" -m pytest tests/integration -q
+    "$python" -m pytest tests/integration -q -n 2 --dist loadfile
 }
 
 scenarios() {

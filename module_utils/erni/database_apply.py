@@ -43,6 +43,10 @@ USER_TABLES = """
 """
 
 
+# What a server answers, or the system in its place, that will accept sessions soon; the last two after a crash.
+STARTING = ("No such file", "refused", "starting up", "not yet accepting connections", "in recovery mode")
+
+
 @contextmanager
 def connection(socket_folder: str, database: str, user: str, password: str, wait_seconds: int = 30) -> Iterator[Any]:
     """An autocommit connection over the Unix socket in ``socket_folder``."""
@@ -74,8 +78,7 @@ def _connect(socket_folder: str, database: str, user: str, password: str, wait_s
                 host=socket_folder, dbname=database, user=user, password=password, application_name="erni-operations"
             )
         except psycopg2.OperationalError as error:
-            starting = "starting up" in str(error) or "No such file" in str(error) or "refused" in str(error)
-            if not starting or time.monotonic() > deadline:
+            if not any(said in str(error) for said in STARTING) or time.monotonic() > deadline:
                 raise PlatformError(
                     f"PostgreSQL does not accept {user} on the socket in {socket_folder}",
                     _first_line(error),

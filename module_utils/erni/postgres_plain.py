@@ -12,7 +12,7 @@ from .copy_rows import RowCounter
 from .errors import PlatformError
 from .pipeline import Program, flow
 from .postgres_dump import Server
-from .postgres_restore import LIVE_UNTOUCHED, LOADING, OTHER_SET, RESTORE_SECONDS
+from .postgres_restore import LIVE_UNTOUCHED, LOADING, OTHER_SET, RESTORE_SECONDS, Watch, unwatched
 from .scratch_container import EXCHANGE, Running, make_pipe, running
 
 GUNZIP = Program(("gzip", "--decompress", "--stdout"))
@@ -67,27 +67,31 @@ def check(path: str) -> dict[str, int]:
     return judged.rows
 
 
-def load(client: Any, server: Server, path: str, exchange: str, into: str) -> None:
-    """Into the database of that name, in one transaction."""
+def load(client: Any, server: Server, path: str, exchange: str, into: str, watch: Watch = unwatched) -> None:
+    """Into the database of that name, in one transaction.
+
+    :param watch: is asked all the while, and ends it by what it raises.
+    """
     what = f"{os.path.basename(path)} could not be restored"
     pipe = make_pipe(os.path.join(exchange, "sql.pipe"), server.uid, server.gid)
     options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
     command = ("psql", *options, f"--dbname={into}", *server.access(), f"--file={EXCHANGE}/sql.pipe")
     try:
         with running(client, server.job("restore", command, exchange, {"PGOPTIONS": LOADING})) as job:
-            _give(path, pipe, job, PlainDump(what))
-            job.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
+            _give(path, pipe, job, PlainDump(what), watch)
+            job.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     finally:
         os.unlink(pipe)
 
 
-def _give(path: str, pipe: str, job: Running, judged: PlainDump) -> None:
+def _give(path: str, pipe: str, job: Running, judged: PlainDump, watch: Watch) -> None:
     descriptor = job.reads_from(pipe)
     if descriptor is None:
         return
     with os.fdopen(descriptor, "wb") as writing, open(path, "rb") as reading:
 
         def write(block: bytes) -> None:
+            watch()
             judged.feed(block)
             writing.write(block)
 

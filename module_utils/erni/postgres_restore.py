@@ -11,7 +11,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .database_apply import MAINTENANCE_DATABASE, connection
@@ -58,6 +58,11 @@ def kept_name(database: str, stamp: str) -> str:
 # Beside what serves
 
 Load = Callable[[str], None]  # into the database of that name
+Watch = Callable[[], None]
+
+
+def unwatched() -> None:
+    """Nothing could come in between."""
 
 
 def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: Progress | None = None) -> str:
@@ -77,7 +82,8 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: P
             load(scratch)
         return _proven(server, scratch, facts)
     except BaseException:
-        with maintenance(server) as cursor:
+        # Where the server is away, too, that is not what went wrong first; what is left goes with the next run.
+        with suppress(PlatformError), maintenance(server) as cursor:
             drop(cursor, scratch)
         raise
 
@@ -92,6 +98,7 @@ def load_dump(
     purpose: str,
     into: str,
     large_objects: int = 0,
+    watch: Watch = unwatched,
 ) -> None:
     """The data flow from the file into the database and lie nowhere else; then ``jobs`` processes build the indexes.
 
@@ -101,6 +108,7 @@ def load_dump(
     :param programs: what makes pg_restore's input of the file.
     :param purpose: names the container that does it.
     :param large_objects: how many the dump has: each has its place in the table of contents.
+    :param watch: is asked all the while, and ends it by what it raises.
     """
     what, contents = f"{os.path.basename(dump)} could not be restored", os.path.join(exchange, "contents.dump")
     if os.path.exists(contents):  # of a run that was killed
@@ -111,7 +119,7 @@ def load_dump(
         with input_pipe(server, exchange) as pipe:
             job = server.job(purpose, ("sh", "-ec", _load(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
             with running(client, job) as started, fed(started, pipe, dump, programs):
-                started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS)
+                started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     except PlatformError as error:
         raise PlatformError(what, str(error), OTHER_SET) from error
     finally:

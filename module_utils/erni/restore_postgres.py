@@ -20,6 +20,11 @@ from .postgres_roles import make_roles, roles_in
 from .progress import Progress
 from .restore_record import Restored
 
+LOG_TO_COME = """
+    select greatest(0, pg_size_bytes(current_setting('max_wal_size')) - coalesce(sum(size), 0)) from pg_ls_waldir()
+"""
+RESERVE = SPARE * 3 // 4  # bytes on the disk of the server's data that a restore leaves to it
+
 
 def from_set(
     client: Any,
@@ -44,7 +49,7 @@ def from_set(
     text = read_through(os.path.join(folder, globals_), unpack(globals_, identity)).decode()
     with maintenance(server) as cursor:
         _require_version(cursor, facts)
-        _require_room(volume, exchange, facts.size)
+        _require_room(volume, exchange, facts.size + log_to_come(cursor))
         made = make_roles(cursor, [facts.owner, *filter(None, facts.settings), *roles_in(text)])
     load: Load = partial(
         load_dump,
@@ -56,6 +61,7 @@ def from_set(
         os.cpu_count() or 1,
         purpose,
         large_objects=facts.large_objects,
+        watch=partial(require_reserve, volume),
     )
     said = [f"the role {name}, which was missing, was made without a login" for name in made]
     return Restored("", state=restore_beside(server, facts, load, progress)), said
@@ -73,10 +79,10 @@ def from_plain(
     """A file of plain SQL, judged before and counted after; whose it is and who may do what stays as it is now."""
     rows = postgres_plain.check(path)
     with session(server, database) as cursor:
-        now = database_facts(cursor, database)
-    _require_room(volume, exchange, os.path.getsize(path) * (10 if path.endswith(".gz") else 2))
+        now, log = database_facts(cursor, database), log_to_come(cursor)
+    _require_room(volume, exchange, os.path.getsize(path) * (10 if path.endswith(".gz") else 2) + log)
     facts = replace(now, rows=rows, large_objects=UNKNOWN, extensions=())
-    load: Load = partial(postgres_plain.load, client, server, path, exchange)
+    load: Load = partial(postgres_plain.load, client, server, path, exchange, watch=partial(require_reserve, volume))
     said = [] if rows else ["it holds its rows as statements, which were not counted"]
     return Restored("", state=restore_beside(server, facts, load, progress)), said
 
@@ -99,14 +105,40 @@ def _require_version(cursor: Any, facts: DatabaseFacts) -> None:
         )
 
 
+def log_to_come(cursor: Any) -> int:
+    """Bytes by which the server's log may grow meanwhile, before it begins to use its files again."""
+    cursor.execute(LOG_TO_COME)
+    return int(cursor.fetchone()[0])
+
+
 def _require_room(volume: str, exchange: str, size: int) -> None:
-    """For the database once more, and for the beginning of its dump."""
+    """For the database once more with the log of its writing, and for the beginning of its dump.
+
+    :param size: bytes of these two.
+    """
     for folder, needed in ((volume, size + SPARE), (exchange, SPARE)):
-        state = os.statvfs(folder)
-        free = state.f_bavail * state.f_frsize
-        if free < needed:
+        if (free := _free(folder)) < needed:
             raise PlatformError(
                 f"The disk of {folder} is too small for the restore",
                 f"{free // MEGABYTE} MB are free, and it may take {needed // MEGABYTE} MB",
                 f"{LIVE_UNTOUCHED} Make room, and run it again.",
             )
+
+
+def require_reserve(volume: str) -> None:
+    """A server that cannot write its log any more stops, and with it the database that serves: long before that a
+    restore gives up what it has written.
+
+    :raises PlatformError: when others have filled the disk meanwhile.
+    """
+    if (free := _free(volume)) < RESERVE:
+        raise PlatformError(
+            f"The disk of {volume} is nearly full",
+            f"{free // MEGABYTE} MB are left, and below {RESERVE // MEGABYTE} MB no restore goes on",
+            f"{LIVE_UNTOUCHED} Make room, and run it again.",
+        )
+
+
+def _free(folder: str) -> int:
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,15 +70,17 @@ class Running:
     def said(self) -> str:
         return last_lines(self._client.logs(self.job.name, tail=engine.LOG_EXCERPT_LINES).decode(errors="replace"))
 
-    def succeed(self, what: str, remedy: str, timeout: float = 60.0) -> None:
+    def succeed(self, what: str, remedy: str, timeout: float = 60.0, watch: Callable[[], None] = lambda: None) -> None:
         """Wait for its end.
 
+        :param watch: is asked all the while; what it raises ends the waiting.
         :raises PlatformError: beginning with ``what``, when that is not a success, or does not come in time.
         """
         deadline = time.monotonic() + timeout
         while (code := self.ended()) is None:
             if time.monotonic() > deadline:
                 raise PlatformError(what, f"{self.job.command[0]} did not end within {timeout:g} s", remedy)
+            watch()
             time.sleep(POLL_SECONDS)
         if code != 0:
             said = self.said() or "nothing"

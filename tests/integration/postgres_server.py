@@ -19,6 +19,7 @@ from ansible.module_utils.erni.planning import Plan
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = (ROOT / "reference_app" / "scripts" / "init_db.sql").read_text()
 ADMIN = "postgres"
+DATA = "/var/lib/postgresql/data"
 
 
 class Server:
@@ -51,14 +52,18 @@ class Server:
 
 
 @contextmanager
-def running_server(client: Any, image: str) -> Iterator[Server]:
+def running_server(client: Any, image: str, data: str = "") -> Iterator[Server]:
+    """:param data: a folder of this machine for its data; without one they are in memory, and go with it."""
     password = secrets.token_urlsafe(16)
     name = f"erni-test-{secrets.token_hex(4)}-postgres"
     with tempfile.TemporaryDirectory(prefix="erni-") as folder:
         Path(folder).chmod(0o777)
         host = client.create_host_config(
-            binds={folder: {"bind": "/var/run/postgresql", "mode": "rw"}},
-            tmpfs={"/var/lib/postgresql/data": "uid=999,gid=999"},
+            binds={
+                folder: {"bind": "/var/run/postgresql", "mode": "rw"},
+                **({data: {"bind": DATA, "mode": "rw"}} if data else {}),
+            },
+            tmpfs={} if data else {DATA: "uid=999,gid=999"},
         )
         arguments = "--auth-host=scram-sha-256 --auth-local=scram-sha-256"
         client.create_container(
