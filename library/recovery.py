@@ -50,6 +50,7 @@ done: {description: "Whether it was done before.", type: bool, returned: begin}
 set: {description: "Id of the set to take, empty for the newest; that is taken.", type: str, returned: begin and note}
 release: {description: "What RELEASE is for the set's release, empty for the inventory's.", type: str, returned: note}
 secrets: {description: "Whether the set has the environment's secrets.", type: bool, returned: note}
+report: {description: "The steps' times, and the recovery point.", type: list, elements: str, returned: finish}
 actions: {description: "What was done, as sentences.", type: list, elements: str, returned: always}
 warnings: {description: "What cannot be had again.", type: list, elements: str, returned: note}
 """
@@ -122,7 +123,7 @@ def finish(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         raise PlatformError("No recovery of this host is under way", f"{file.path} is missing", "Run make recover.")
     if not check_mode and not recovery.finished:
         file.write(replace(recovery, finished=time.time()))
-    return {"changed": not recovery.finished, "actions": recovery_plan.report(recovery, params["steps"])}
+    return {"changed": not recovery.finished, "actions": [], "report": recovery_plan.report(recovery, params["steps"])}
 
 
 STEPS = {"look": look, "begin": begin, "note": note, "finish": finish}

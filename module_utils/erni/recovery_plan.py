@@ -113,9 +113,9 @@ def report(recovery: Recovery, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     told = [f"The platform is recovered from set {recovery.set} of the environment {recovery.environment}.", ""]
     told += [*text_table(rows).splitlines(), ""]
     of_data = {kind: taken for kind, taken in recovery.points.items() if kind not in (SECRETS, RELEASE)}
-    if POSTGRES in of_data:
-        lost = duration(recovery.began - of_data[POSTGRES])
-        told.append(f"The recovery point is {moment(of_data[POSTGRES])}, {lost} before the recovery began.")
+    if (point := of_data.pop(POSTGRES, None)) is not None:
+        lost = duration(recovery.began - point)
+        told.append(f"The recovery point is {moment(point)}, {lost} before the recovery began.")
     told += [f"The state of {kind} is of {moment(taken)}." for kind, taken in sorted(of_data.items())]
     return told
 

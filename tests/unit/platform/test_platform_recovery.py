@@ -163,6 +163,7 @@ def test_the_report_tells_each_step_and_the_recovery_point() -> None:
         ["all", "of", "it", "63.2"],
     ]
     assert "The recovery point is 1970-01-01 01:06:41 UTC, 2 h 1 min before the recovery began." in told
+    assert not any(line.startswith("The state of postgres") for line in told)
     assert "The state of sessions is of 1970-01-01 01:06:43 UTC." in told
 
 
