@@ -294,7 +294,7 @@ def in_the_middle(restoring: Restoring, action: Callable[[], None]) -> Iterator[
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 sizes = dict(restoring.server.ask("select datname, pg_database_size(oid) from pg_database"))
-                if sizes.get(scratch, 0) > 20 * MEGABYTE:
+                if (sizes.get(scratch) or 0) > 20 * MEGABYTE:  # none once it is dropped
                     action()
                     return
                 time.sleep(0.02)
