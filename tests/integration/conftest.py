@@ -15,6 +15,7 @@ import ansible.module_utils
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FAULTS = "faults"
 
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 sys.path.insert(0, str(ROOT / "library"))
@@ -29,6 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
+    """Told how often a test has let something go wrong; it would have failed had anything been lost."""
+    return lambda times: record_property(FAULTS, times)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Faults that were tried, test by test."""
+    passed = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    counts = {report.nodeid.rpartition("::")[2]: dict(report.user_properties).get(FAULTS) for report in passed}
+    found = {name: times for name, times in counts.items() if times}
+    if found:
+        terminalreporter.section("Faults that were tried; nothing was lost")
+        for name, times in sorted(found.items()):
+            terminalreporter.write_line(f"{times:4} {name.removeprefix('test_').replace('_', ' ')}")
+        terminalreporter.write_line(f"{sum(found.values()):4} together")
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,9 @@ BACKUP_OPERATIONS: list[Operation] = [
 ]
 
 
-def test_a_backup_that_is_killed_anywhere_is_no_set_and_the_next_one_clears_up(plant: Plant) -> None:
+def test_a_backup_that_is_killed_anywhere_is_no_set_and_the_next_one_clears_up(
+    plant: Plant, tried: Callable[[int], None]
+) -> None:
     live, first = content(plant.server, plant.database), plant.back_up()
     whole = [first]
     for number in range(1, 60):
@@ -142,14 +144,16 @@ def test_a_backup_that_is_killed_anywhere_is_no_set_and_the_next_one_clears_up(p
     plant.back_up()
     assert plant.scratch() == []
     assert content(plant.server, plant.database) == live
-    print(f"{number - 1} kills, no data lost")
+    tried(number - 1)
     assert number > 20
 
 
 RETENTION_OPERATIONS: list[Operation] = [(os, "rename"), (backup_store, "sync_folder"), (os, "unlink"), (os, "rmdir")]
 
 
-def test_a_retention_that_is_killed_anywhere_leaves_whole_sets_alone(plant: Plant) -> None:
+def test_a_retention_that_is_killed_anywhere_leaves_whole_sets_alone(
+    plant: Plant, tried: Callable[[int], None]
+) -> None:
     made = [plant.back_up() for _ in range(3)]
     newest, killed = made[-1], 0
     for number in range(1, 60):
@@ -167,7 +171,7 @@ def test_a_retention_that_is_killed_anywhere_leaves_whole_sets_alone(plant: Plan
             assert plant.scratch() == [], "what the killed one left has gone with the next backup"
         if killed >= 9:
             break
-    print(f"{killed} kills, no set lost that should have stayed")
+    tried(killed)
     assert killed >= 8
 
 
@@ -186,7 +190,9 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_is_full_at_whatever_point_makes_no_set_and_costs_none(plant: Plant, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_whatever_point_makes_no_set_and_costs_none(
+    plant: Plant, tmp_path: Path, tried: Callable[[int], None]
+) -> None:
     live, folder = content(plant.server, plant.database), tmp_path / "small"
     plant.store = Store(str(folder))
     plant.back_up()
@@ -205,7 +211,7 @@ def test_a_disk_that_is_full_at_whatever_point_makes_no_set_and_costs_none(plant
     assert scratch_container.left_over(engine.connect(), plant.postgres.platform) == []
     assert len(refused) >= 4
     assert [said for said in refused if "No space left on device" not in said] == []
-    print(f"{len(refused)} disks that were too small, no half of a set")
+    tried(len(refused))
 
 
 @dataclass

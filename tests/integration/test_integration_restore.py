@@ -297,7 +297,9 @@ POSTGRES_OPERATIONS: list[Operation] = [
 ]
 
 
-def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next_and_loses_nothing(server: Server, lab: Lab) -> None:
+def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next_and_loses_nothing(
+    server: Server, lab: Lab, tried: Callable[[int], None]
+) -> None:
     restored = content(server, lab.database)
     server.ask("truncate many; create table later (id int)", lab.database)
     for number in range(1, 60):
@@ -315,7 +317,7 @@ def test_a_restore_that_is_killed_anywhere_is_finished_by_the_next_and_loses_not
         for name in filter(None, databases(server, lab)):
             server.ask(f'drop database "{lab.database}{name}"')
         server.ask("truncate many; create table later (id int)", lab.database)
-    print(f"{number - 1} kills, no data lost")
+    tried(number - 1)
     assert number > 12
 
 
@@ -479,7 +481,10 @@ REDIS_OPERATIONS: list[Operation] = [
 
 
 def test_a_restore_of_redis_that_is_killed_anywhere_is_finished_by_the_next(
-    client: Any, redis: redis_snapshot.Server, keys: tuple[RedisTarget, RecordFile, Callable[..., Any]]
+    client: Any,
+    redis: redis_snapshot.Server,
+    keys: tuple[RedisTarget, RecordFile, Callable[..., Any]],
+    tried: Callable[[int], None],
 ) -> None:
     target, file, _ = keys
     restored = all_keys(client, redis)
@@ -495,7 +500,7 @@ def test_a_restore_of_redis_that_is_killed_anywhere_is_finished_by_the_next(
         assert not target.exists(target.prepared)
         for name in target.kept():
             shutil.rmtree(os.path.join(target.data, name))
-    print(f"{number - 1} kills, no keys lost")
+    tried(number - 1)
     assert number > 7
 
 
