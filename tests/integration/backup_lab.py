@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.erni import engine, redis_snapshot
+from ansible.module_utils.erni import engine, postgres_dump, redis_snapshot, restore_flow, restore_postgres
+from ansible.module_utils.erni.backup_set import Part
 from ansible.module_utils.erni.postgres_facts import TABLES
+from ansible.module_utils.erni.restore_record import RecordFile, Restored
+from ansible.module_utils.erni.restore_targets import PostgresTarget
 from postgres_server import Server
 
 # Every kind of thing that a count of rows or a name could stumble over.
@@ -82,6 +89,50 @@ CONTENT = {
                     where s.setdatabase = (select oid from pg_database where datname = current_database())
                     order by 1""",
 }
+
+
+@dataclass
+class Lab:
+    """A database, a set of it, and what a restore needs; ``make`` makes the set's part ready."""
+
+    client: Any
+    postgres: postgres_dump.Server
+    database: str
+    folder: Path
+    part: Part
+    identity: str = ""
+
+    @property
+    def target(self) -> PostgresTarget:
+        return PostgresTarget(self.postgres, self.database)
+
+    @property
+    def file(self) -> RecordFile:
+        return RecordFile(str(self.folder / "records"), "postgres")
+
+    def make(self, client: Any = None, volume: Path | None = None) -> tuple[Restored, list[str]]:
+        exchange = self.folder / "exchange"
+        exchange.mkdir(exist_ok=True)
+        os.chown(exchange, 999, 999)
+        return restore_postgres.from_set(
+            client or self.client,
+            self.postgres,
+            self.part,
+            str(self.folder),
+            self.identity,
+            self.database,
+            str(volume or self.folder),
+            str(exchange),
+        )
+
+    def prepare(self, client: Any = None, volume: Path | None = None, source: str = "set") -> None:
+        """:param volume: the disk of the server's data."""
+        record = restore_flow.settle(self.target, self.file)
+        restore_flow.prepare(self.file, record, source, lambda: self.make(client, volume))
+
+    def restore(self, client: Any = None, volume: Path | None = None) -> float:
+        self.prepare(client, volume)
+        return restore_flow.switch(self.target, self.file, "set", time.time())
 
 
 def content(server: Server, database: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,7 @@ from ansible.module_utils.erni import (
 from ansible.module_utils.erni.backup_store import Store
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.progress import Progress
-from ansible.module_utils.erni.restore_record import Record, RecordFile
-from ansible.module_utils.erni.restore_targets import PostgresTarget
-from backup_lab import AWKWARD, content
+from backup_lab import AWKWARD, Lab, content
 from kills import Operation, killed_after
 from postgres_server import Server, running_server
 
@@ -215,48 +213,10 @@ def test_a_disk_that_is_full_at_whatever_point_makes_no_set_and_costs_none(
 
 
 @dataclass
-class Restoring:
-    """A set of a server's database, and its restore."""
+class Restoring(Lab):
+    """On a server of its own, where need be."""
 
-    client: Any
-    server: Server
-    postgres: postgres_dump.Server
-    database: str
-    folder: Path
-    part: Any
-
-    @property
-    def target(self) -> PostgresTarget:
-        return PostgresTarget(self.postgres, self.database)
-
-    @property
-    def file(self) -> RecordFile:
-        return RecordFile(str(self.folder / "records"), "postgres")
-
-    def restore(self, volume: Path | None = None, source: str = "set") -> None:
-        record = restore_flow.settle(self.target, self.file)
-        self.prepare(record, volume, source)
-        restore_flow.switch(self.target, self.file, source, time.time())
-
-    def prepare(self, record: Record, volume: Path | None = None, source: str = "set") -> None:
-        exchange = self.folder / "exchange"
-        exchange.mkdir(exist_ok=True)
-        os.chown(exchange, 999, 999)
-        restore_flow.prepare(
-            self.file,
-            record,
-            source,
-            lambda: restore_postgres.from_set(
-                self.client,
-                self.postgres,
-                self.part,
-                str(self.folder),
-                "",
-                self.database,
-                str(volume or self.folder),
-                str(exchange),
-            ),
-        )
+    server: Server = field(kw_only=True)
 
 
 @pytest.fixture
@@ -271,7 +231,7 @@ def restoring(
         database,
     )
     part = backup_parts.postgres_part(client, postgres, database, folder, "one")
-    yield Restoring(client, server, postgres, database, Path(folder), part)
+    yield Restoring(client, postgres, database, Path(folder), part, server=server)
     for name in databases(server, f"{database}_"):
         server.ask(f'drop database "{name}" with (force)')
 
@@ -344,8 +304,8 @@ def test_of_two_restores_at_once_one_serves_and_the_other_says_so(restoring: Res
     restored = content(server, database)
     server.ask("drop table long", database)
     live = content(server, database)
-    restoring.prepare(restore_flow.settle(restoring.target, restoring.file), source="first")
-    restoring.prepare(restore_flow.settle(restoring.target, restoring.file), source="second")
+    restoring.prepare(source="first")
+    restoring.prepare(source="second")
 
     with pytest.raises(PlatformError, match="another run has prepared something else meanwhile"):
         restore_flow.switch(restoring.target, restoring.file, "first", time.time())
@@ -381,7 +341,7 @@ def test_a_disk_that_others_fill_in_the_middle_of_a_restore_stops_it_long_before
             server.ask("create table long as select n, md5(n::text) as t from generate_series(1, 2000000) n", "live")
             part = backup_parts.postgres_part(client, own, "live", str(folder), "one")
             live = content(server, "live")
-            restoring = Restoring(client, server, own, "live", folder, part)
+            restoring = Restoring(client, own, "live", folder, part, server=server)
 
             def fill() -> None:
                 with (data / "filling").open("wb") as file:

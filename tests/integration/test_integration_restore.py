@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,57 +31,17 @@ from ansible.module_utils.erni import (
     sessions_restore,
 )
 from ansible.module_utils.erni.backup_publish import encrypt
-from ansible.module_utils.erni.backup_set import Part, StoredFile
+from ansible.module_utils.erni.backup_set import StoredFile
 from ansible.module_utils.erni.backup_unpack import unpack
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import Program, pour_file
 from ansible.module_utils.erni.restore_record import RecordFile, Restored
-from ansible.module_utils.erni.restore_targets import PostgresTarget, RedisTarget, SessionsTarget
-from backup_lab import AWKWARD, content, say
+from ansible.module_utils.erni.restore_targets import RedisTarget, SessionsTarget
+from backup_lab import AWKWARD, Lab, content, say
 from kills import Operation, killed_after
 from postgres_server import Server
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-
-@dataclass
-class Lab:
-    """A database, a set of it, and what a restore needs; ``make`` makes the set's part ready."""
-
-    client: Any
-    postgres: postgres_dump.Server
-    database: str
-    folder: Path
-    part: Part
-    identity: str = ""
-
-    @property
-    def target(self) -> PostgresTarget:
-        return PostgresTarget(self.postgres, self.database)
-
-    @property
-    def file(self) -> RecordFile:
-        return RecordFile(str(self.folder / "records"), "postgres")
-
-    def make(self, client: Any = None) -> tuple[Restored, list[str]]:
-        exchange = self.folder / "exchange"
-        exchange.mkdir(exist_ok=True)
-        os.chown(exchange, 999, 999)
-        return restore_postgres.from_set(
-            client or self.client,
-            self.postgres,
-            self.part,
-            str(self.folder),
-            self.identity,
-            self.database,
-            str(self.folder),
-            str(exchange),
-        )
-
-    def restore(self, client: Any = None) -> float:
-        record = restore_flow.settle(self.target, self.file)
-        restore_flow.prepare(self.file, record, "set", lambda: self.make(client))
-        return restore_flow.switch(self.target, self.file, "set", time.time())
 
 
 @pytest.fixture
