@@ -12,12 +12,9 @@ NOW = "select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD HH24:MI:
 
 
 def test_what_was_written_after_a_moment_is_gone_and_comes_back(running: Platform, conversation: str) -> None:
-    archived = {
-        "postgres_archive": {"to": "folder"},
-        "postgres_archive_timeout": 5,
-        "postgres_archive_passphrase": secrets.token_urlsafe(24),
-    }
-    running.write_environment(ENV, archived)
+    passphrase = secrets.token_urlsafe(24)
+    archived = {"postgres_archive": {"to": "folder"}, "postgres_archive_timeout": 5}
+    running.write_environment(ENV, archived, {**running.secrets(), "archive_passphrase": passphrase})
     try:
         running.up()
         running.make("backup").succeeded()
@@ -30,7 +27,7 @@ def test_what_was_written_after_a_moment_is_gone_and_comes_back(running: Platfor
         run = running.make("restore", time=moment).succeeded()
 
         assert [running.messages_of(one) for one in (conversation, wanted, unwanted)] == [2, 2, 0]
-        assert archived["postgres_archive_passphrase"] not in run.output
+        assert passphrase not in run.output
         running.make("verify").succeeded()
         running.make("restore-undo").succeeded()
         assert [running.messages_of(one) for one in (conversation, wanted, unwanted)] == [2, 2, 2]
