@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -151,9 +152,7 @@ def room_needed(source_bytes: int, last_stored: int) -> int:
 
 def check_room(folder: str, needed: int) -> None:
     """:raises PlatformError: when the disk has less."""
-    state = os.statvfs(folder)
-    free = state.f_bavail * state.f_frsize
-    if free < needed:
+    if (free := shutil.disk_usage(folder).free) < needed:
         raise PlatformError(
             f"The disk of {folder} is too small for a backup",
             f"{free // MEGABYTE} MB are free, and it may take {needed // MEGABYTE} MB",

@@ -7,7 +7,7 @@ from .errors import PlatformError
 from .pipeline import SECRET_FILE, Program
 
 COMPRESSED_SUFFIX = ".zst"
-# Level 2: a third less of the processor than level 3, which makes a dump 3 % smaller (benchmarks/bench_backup.py).
+# Level 2: what level 3 makes of a dump is hardly smaller, and the processor is what a backup waits for.
 COMPRESS = Program(("zstd", "--quiet", "--stdout", "-2", "--threads=0"))
 EXPAND = Program(("zstd", "--quiet", "--stdout", "--decompress"))
 

@@ -12,8 +12,8 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -54,34 +54,36 @@ def pour(source: int, programs: Sequence[Program], target: str, mode: int = 0o60
     :raises PlatformError: when a program fails or the disk is full; the file is gone then.
     """
     digest, size = hashlib.sha256(), 0
-    file = _create(target, mode)
+    with _new_file(target, mode) as file:
+
+        def write(block: bytes) -> None:
+            nonlocal size
+            file.write(block)
+            digest.update(block)
+            size += len(block)
+
+        flow(source, programs, write, tell)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(os.path.dirname(target))
+    return Written(size, digest.hexdigest())
+
+
+@contextmanager
+def _new_file(target: str, mode: int) -> Iterator[IO[bytes]]:
+    """A file that is not there yet, since another one's is never overwritten; it is gone again when the block fails."""
     try:
-        with file:
-
-            def write(block: bytes) -> None:
-                nonlocal size
-                file.write(block)
-                digest.update(block)
-                size += len(block)
-
-            flow(source, programs, write, tell)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
     except BaseException as error:
         os.unlink(target)
         if isinstance(error, OSError):
             raise _unwritten(target, error) from error
         raise
-    sync_folder(os.path.dirname(target))
-    return Written(size, digest.hexdigest())
-
-
-def _create(target: str, mode: int) -> IO[bytes]:
-    """A file that is not there yet: another one's is never overwritten."""
-    try:
-        return os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
-    except OSError as error:
-        raise _unwritten(target, error) from error
 
 
 def _unwritten(target: str, error: OSError) -> PlatformError:
@@ -102,25 +104,18 @@ def pour_beginning(source: str, programs: Sequence[Program], target: str, size: 
     :raises PlatformError: when a program fails before there are so many, or the disk is full; the file is gone then.
     """
 
-    class EnoughError(Exception):
-        """It has what it wants."""
+    with _new_file(target, 0o600) as file, open(source, "rb") as whole, suppress(_EnoughError):
 
-    file = _create(target, 0o600)
-    try:
-        with file:
+        def write(block: bytes) -> None:
+            file.write(block[: size - file.tell()])
+            if file.tell() == size:
+                raise _EnoughError
 
-            def write(block: bytes) -> None:
-                file.write(block[: size - file.tell()])
-                if file.tell() == size:
-                    raise EnoughError
+        flow(whole.fileno(), programs, write)
 
-            with open(source, "rb") as whole, suppress(EnoughError):
-                flow(whole.fileno(), programs, write)
-    except BaseException as error:
-        os.unlink(target)
-        if isinstance(error, OSError):
-            raise _unwritten(target, error) from error
-        raise
+
+class _EnoughError(Exception):
+    """There is as much as was wanted; the programs need not go on."""
 
 
 def read_through(source: str, programs: Sequence[Program]) -> bytes:

@@ -12,8 +12,8 @@ from .copy_rows import RowCounter
 from .errors import PlatformError
 from .pipeline import Program, flow
 from .postgres_dump import Server
-from .postgres_restore import LIVE_UNTOUCHED, LOADING, OTHER_SET, RESTORE_SECONDS, Watch, unwatched
-from .scratch_container import EXCHANGE, Running, make_pipe, running
+from .postgres_restore import LIVE_UNTOUCHED, LOADING, OTHER_SET, RESTORE_SECONDS
+from .scratch_container import EXCHANGE, Running, Watch, make_pipe, running, unwatched
 
 GUNZIP = Program(("gzip", "--decompress", "--stdout"))
 FROM_PG_DUMP, ITS_END = b"-- PostgreSQL database dump\n", b"-- PostgreSQL database dump complete\n"

@@ -23,7 +23,7 @@ from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
 from .progress import Progress, polled
 from .restore_record import BEFORE
-from .scratch_container import EXCHANGE, running
+from .scratch_container import EXCHANGE, Watch, running, unwatched
 
 try:
     from psycopg2 import sql
@@ -58,11 +58,6 @@ def kept_name(database: str, stamp: str) -> str:
 # Beside what serves
 
 Load = Callable[[str], None]  # into the database of that name
-Watch = Callable[[], None]
-
-
-def unwatched() -> None:
-    """Nothing could come in between."""
 
 
 def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: Progress | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -117,7 +118,7 @@ def _require_room(volume: str, exchange: str, size: int) -> None:
     :param size: bytes of these two.
     """
     for folder, needed in ((volume, size + SPARE), (exchange, SPARE)):
-        if (free := _free(folder)) < needed:
+        if (free := shutil.disk_usage(folder).free) < needed:
             raise PlatformError(
                 f"The disk of {folder} is too small for the restore",
                 f"{free // MEGABYTE} MB are free, and it may take {needed // MEGABYTE} MB",
@@ -131,14 +132,9 @@ def require_reserve(volume: str) -> None:
 
     :raises PlatformError: when others have filled the disk meanwhile.
     """
-    if (free := _free(volume)) < RESERVE:
+    if (free := shutil.disk_usage(volume).free) < RESERVE:
         raise PlatformError(
             f"The disk of {volume} is nearly full",
             f"{free // MEGABYTE} MB are left, and below {RESERVE // MEGABYTE} MB no restore goes on",
             f"{LIVE_UNTOUCHED} Make room, and run it again.",
         )
-
-
-def _free(folder: str) -> int:
-    state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize

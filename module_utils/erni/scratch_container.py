@@ -24,6 +24,12 @@ from .service_spec import LABEL_PREFIX
 POLL_SECONDS = 0.1
 EXCHANGE = "/exchange"  # where the container sees the folder that both sides see
 
+Watch = Callable[[], None]  # is asked while something goes on; what it raises ends that
+
+
+def unwatched() -> None:
+    """Nothing could come in between."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -70,7 +76,7 @@ class Running:
     def said(self) -> str:
         return last_lines(self._client.logs(self.job.name, tail=engine.LOG_EXCERPT_LINES).decode(errors="replace"))
 
-    def succeed(self, what: str, remedy: str, timeout: float = 60.0, watch: Callable[[], None] = lambda: None) -> None:
+    def succeed(self, what: str, remedy: str, timeout: float = 60.0, watch: Watch = unwatched) -> None:
         """Wait for its end.
 
         :param watch: is asked all the while; what it raises ends the waiting.

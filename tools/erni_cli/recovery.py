@@ -45,7 +45,7 @@ def steps(environment: Environment, wanted: Options) -> Iterator[Step]:
     found = Found(**json.loads(path.read_text(encoding="utf-8")))
     if found.done:
         return
-    plain = replace(wanted, set=None, source_environment=None, only=None)
+    plain = replace(wanted, set=None, source_environment=None)
     yield from timed("the platform serves, empty", Step("up", plain))
     if found.release:
         reason = wanted.reason or f"recovery from set {found.set}"

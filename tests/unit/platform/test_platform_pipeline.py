@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,18 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.erni import progress
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.pipeline import Program, Written, flow, measure, pour, pour_file
+from ansible.module_utils.erni.growing_file import GrowingFile
+from ansible.module_utils.erni.pipeline import (
+    Program,
+    Written,
+    feed,
+    flow,
+    measure,
+    pour,
+    pour_beginning,
+    pour_file,
+    read_through,
+)
 
 TEXT = b"some text\n" * 300_000
 AS_IT_IS = Program(("cat",))
@@ -133,3 +145,93 @@ def test_programs_see_the_environment_and_secrets_in_it_are_not_shown(tmp_path: 
     pour_file(str(tmp_path / "empty"), [program], str(tmp_path / "target"))
     assert (tmp_path / "target").read_text() == "a-secret"
     assert "a-secret" not in repr(program)
+
+
+# The beginning of it, all of it at once, and straight into a descriptor
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20, len(TEXT), 10 * len(TEXT)])
+@pytest.mark.parametrize("programs", [[], [AS_IT_IS, AS_IT_IS]], ids=["copied", "through two"])
+@pytest.mark.usefixtures("source")
+def test_the_beginning_is_as_long_as_was_wanted_or_all_of_it(
+    tmp_path: Path, programs: list[Program], size: int
+) -> None:
+    pour_beginning(str(tmp_path / "source"), programs, str(tmp_path / "target"), size)
+    assert (tmp_path / "target").read_bytes() == TEXT[:size]
+
+
+@pytest.mark.usefixtures("source")
+def test_a_program_that_fails_before_there_is_enough_leaves_no_beginning(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="out of luck"):
+        pour_beginning(str(tmp_path / "source"), [FAILS], str(tmp_path / "target"), 100)
+    assert os.listdir(tmp_path) == ["source"]
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_small_is_read_at_once(tmp_path: Path) -> None:
+    assert read_through(str(tmp_path / "source"), [AS_IT_IS]) == TEXT
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_last_program_writes_to_the_descriptor_itself(source: int, tmp_path: Path, count: int) -> None:
+    with (tmp_path / "target").open("wb") as target:
+        feed(source, [AS_IT_IS] * count, target.fileno())
+    assert (tmp_path / "target").read_bytes() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("programs", "raised"),
+    [([AS_IT_IS], BrokenPipeError), ([AS_IT_IS, AS_IT_IS], BrokenPipeError), ([FAILS, AS_IT_IS], PlatformError)],
+    ids=["the reader has gone", "and those before notice", "a failure is told first"],
+)
+def test_a_reader_that_has_gone_is_told_apart_from_a_failure(
+    source: int, programs: list[Program], raised: type[Exception]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        with pytest.raises(raised):
+            feed(source, programs, writing)
+    finally:
+        os.close(writing)
+
+
+def read_all(descriptor: int) -> bytes:
+    blocks = []
+    while block := os.read(descriptor, 1 << 16):
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def test_a_file_that_grows_is_read_to_where_it_ends_once_it_is_whole(tmp_path: Path) -> None:
+    growing = GrowingFile(str(tmp_path / "file"))
+
+    def write() -> None:
+        time.sleep(0.05)  # it is waited for
+        with (tmp_path / "file").open("wb", buffering=0) as file:
+            for begin in range(0, len(TEXT), 500_000):
+                file.write(TEXT[begin : begin + 500_000])
+                time.sleep(0.03)
+        growing.is_whole()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    with growing.opened() as descriptor:
+        assert read_all(descriptor) == TEXT
+    writing.join()
+    assert growing.given == len(TEXT)
+
+
+def test_a_file_that_never_comes_has_nothing_in_it(tmp_path: Path) -> None:
+    growing = GrowingFile(str(tmp_path / "file"))
+    growing.is_whole()
+    with growing.opened() as descriptor:
+        assert read_all(descriptor) == b""
+
+
+def test_whoever_stops_reading_a_growing_file_is_not_held_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(TEXT)
+    growing = GrowingFile(str(tmp_path / "file"))
+    with growing.opened() as descriptor:
+        assert os.read(descriptor, 4) == TEXT[:4]
+        growing.is_whole()
