@@ -169,3 +169,25 @@ def test_values_survive_the_way_to_ansible(value: Any) -> None:
     told = DataLoader().load(as_extra_vars({"x": value, "y": "z"}))
     assert told == {"x": value, "y": "z"}
     assert isinstance(told["x"], type(value)), "what looks like a number or a truth stays a text"
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (Options(only="postgres"), "ONLY"),
+        (Options(file="/dump.sql"), "FILE"),
+        (Options(time="2026-01-02 12:00:00+00"), "TIME"),
+    ],
+)
+def test_a_platform_is_recovered_whole(options: Options, name: str) -> None:
+    with pytest.raises(PlatformError, match=f"^{name} is an option of make restore, not of make recover"):
+        options.check_verb("recover")
+
+
+def test_a_set_to_recover_from_is_named_by_its_id_and_place(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("")
+    given = from_environment({"ERNI_LOCATION": "/mnt/sets", "ERNI_CREDENTIAL": str(tmp_path / "key")})
+    given.check_verb("recover")
+    assert given.extra_vars() == {"erni_location": "/mnt/sets", "erni_credential": str(tmp_path / "key")}
+    with pytest.raises(PlatformError, match="LOCATION=sets cannot be found on a host: it does not begin with /"):
+        from_environment({"ERNI_LOCATION": "sets"})
