@@ -204,7 +204,7 @@ class Drill:
     def _require_keys(self, started: Running, facts: SnapshotFacts) -> None:
         ask = ("redis-cli", "-s", f"{EXCHANGE}/redis.sock")
         self._until_ready(started, ("sh", "-c", f"{' '.join(ask)} ping | grep -q PONG"), self._at("redis/none"))
-        _, told = engine.run_inside(self.client, started.job.name, (*ask, "info", "keyspace"))
+        _, told = engine.ask_inside(self.client, started.job.name, (*ask, "info", "keyspace"))
         redis_restore.require_keys(redis_restore.counted(told), facts)
 
     # The sessions, and the application

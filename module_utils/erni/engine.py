@@ -15,6 +15,7 @@ from .service_spec import ImageFacts, ServiceSpec
 __all__ = ["EngineAwayError", "connect", "docker_errors", "explained", "explanation", "heard"]
 
 LOG_EXCERPT_LINES = 15
+ASKED_AGAIN = 4  # times, where an answer was lost
 # Beside a service: what is set aside while its successor proves itself, read from, and run to check a configuration.
 SUFFIXES = REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
 
@@ -160,6 +161,17 @@ def run_inside(client: Any, container: str, command: tuple[str, ...], user: str 
     execution = client.exec_create(container, list(command), user=user)
     output = client.exec_start(execution["Id"])
     return int(client.exec_inspect(execution["Id"])["ExitCode"] or 0), output.decode(errors="replace").strip()
+
+
+def ask_inside(client: Any, container: str, question: tuple[str, ...]) -> tuple[int, str]:
+    """:func:`run_inside` for a command that changes nothing and always prints something: asked again where nothing
+    has come, since the engine sometimes loses what a program printed that ended at once (moby's issue 27289)."""
+    code, output = run_inside(client, container, question)
+    for _ in range(ASKED_AGAIN):
+        if code != 0 or output:
+            break
+        code, output = run_inside(client, container, question)
+    return code, output
 
 
 def run_once(client: Any, config: dict[str, Any], name: str, timeout: int = 60) -> tuple[int, str]:

@@ -112,11 +112,11 @@ def exchange(one: str, other: str) -> None:
 
 
 def ask(client: Any, container: str, *words: str) -> str:
-    """What Redis answers its operator."""
+    """What Redis answers its operator to a question that it never answers with nothing."""
     told = 'REDISCLI_AUTH="$(cat /etc/erni/operator_password)" exec redis-cli --no-auth-warning --user operator "$@"'
     command = ("sh", "-c", told, "redis-cli", "-s", "/run/redis/redis.sock", *words)
-    code, output = engine.run_inside(client, container, command)
-    if code != 0:
+    code, output = engine.ask_inside(client, container, command)
+    if code != 0 or not output:
         raise PlatformError(f"{container} does not answer", output.strip(), "See make logs SERVICE=redis.")
     return output
 

@@ -108,7 +108,7 @@ def _version(client: Any, container: str, command: list[str]) -> str:
     if not command:
         return ""
     try:
-        _, output = engine.run_inside(client, container, tuple(command))
+        _, output = engine.ask_inside(client, container, tuple(command))
     except engine.docker_errors.APIError:  # it stopped between two looks
         return ""
     found = _VERSION.search(output)

@@ -164,3 +164,22 @@ def test_every_request_of_the_real_client_is_heard(tmp_path: Path, monkeypatch: 
         thread.join()
     with pytest.raises(engine.EngineAwayError):
         client.inspect_container("erni-web")
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected", "asked"),
+    [
+        ([(0, "yes")], (0, "yes"), 1),
+        ([(0, ""), (0, ""), (0, "yes")], (0, "yes"), 3),
+        ([(1, "")], (1, ""), 1),
+        ([(0, "")] * 9, (0, ""), 1 + engine.ASKED_AGAIN),
+    ],
+    ids=["an answer", "lost twice", "a failure needs no words", "never"],
+)
+def test_an_answer_that_the_engine_has_lost_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, str]], expected: tuple[int, str], asked: int
+) -> None:
+    left = list(answers)
+    monkeypatch.setattr(engine, "run_inside", lambda *_: left.pop(0))
+    assert engine.ask_inside(None, "erni-redis", ("redis-cli", "info")) == expected
+    assert len(answers) - len(left) == asked
