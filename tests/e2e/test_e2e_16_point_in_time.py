@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 
-from e2e_platform import ENV, Platform
+from e2e_platform import ENV, PLATFORM_ROOT, Platform
 from e2e_web import chat
 
 NOW = "select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS') || '+00'"
@@ -33,3 +34,5 @@ def test_what_was_written_after_a_moment_is_gone_and_comes_back(running: Platfor
         assert [running.messages_of(one) for one in (conversation, wanted, unwanted)] == [2, 2, 2]
     finally:
         running.write_environment(ENV)
+        running.up()  # nobody writes to the archive any more
+        shutil.rmtree(PLATFORM_ROOT / "archive", ignore_errors=True)
