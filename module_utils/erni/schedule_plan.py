@@ -203,7 +203,10 @@ def service_unit(schedule: Schedule, job: Job) -> str:
 
 
 def timer_unit(schedule: Schedule, job: Job) -> str:
-    """systemd.timer(5). A run that was missed because the machine was off begins when it is on again: Persistent."""
+    """systemd.timer(5). A run that was missed because the machine was off begins when it is on again: Persistent.
+
+    Without AccuracySec systemd may be a minute late, so that of `every 1 minute` some would never come.
+    """
     return (
         f"{mark(schedule.environment)}"
         "[Unit]\n"
@@ -211,6 +214,7 @@ def timer_unit(schedule: Schedule, job: Job) -> str:
         "\n"
         "[Timer]\n"
         f"OnCalendar={job.moment.calendar}\n"
+        "AccuracySec=1s\n"
         "Persistent=true\n"
         "\n"
         "[Install]\n"

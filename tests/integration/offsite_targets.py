@@ -8,19 +8,20 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
-import requests
 from ansible.module_utils.erni.offsite_settings import Target
+from botocore.exceptions import BotoCoreError, ClientError
 
-BUCKET, PREFIX = "erni-backups", "sets"
+BUCKET = "erni-backups"
 SSHD = "/usr/sbin/sshd"
 PROXIES = {"http": "", "https": ""}  # the proxy that this machine may need is not asked for its own addresses
 
@@ -45,7 +46,7 @@ class Line:
     """A TCP line to a port of this machine, which can be cut, or held, once so many bytes have gone to the server."""
 
     def __init__(self, to: int) -> None:
-        self.to, self.limit, self.sent = to, None, 0
+        self.to, self.limit, self.sent, self.puts = to, None, 0, 0
         self.cut, self.held, self.go_on = threading.Event(), threading.Event(), threading.Event()
         self.holds = False
         self.open: list[socket.socket] = []
@@ -102,6 +103,7 @@ class Line:
             while block := source.recv(1 << 16):
                 if counted:
                     self.sent += len(block)
+                    self.puts += block.startswith(b"PUT /")  # a request begins a block: clients wait for the answer
                     if self.limit is not None and self.sent > self.limit:
                         if not self.holds:
                             self.cut.set()
@@ -153,13 +155,15 @@ def folder_target(tmp_path: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def running(words: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    words: list[str], environment: Mapping[str, str], log: Path, *, patient: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as said:
         process = subprocess.Popen(words, env={**os.environ, **environment}, stdout=said, stderr=said)
     try:
         yield process
     finally:
-        process.terminate()
+        process.terminate() if patient else process.kill()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -208,30 +212,71 @@ def ssh_target(tmp_path: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def s3_target(tmp_path: Path) -> Iterator[Place]:
-    """Moto's server, which checks signatures once its first user is made."""
-    port = free_port()
-    words = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-    with running(words, {"INITIAL_NO_AUTH_ACTION_COUNT": "1000"}, tmp_path / "s3.log") as process:
-        wait_for(port, process)
-        user = _s3_user(port)
-        line = Line(port)
-        secret = user["SecretAccessKey"]
-        target = Target(
-            *("s3", PREFIX, f"http://127.0.0.1:{line.port}", BUCKET, "us-east-1", user["AccessKeyId"]),
-            reread_days=0,
-            secret=secret,
-        )
-        try:
-            yield _s3_place(target, line, port, tmp_path / "s3.log")
-        finally:
-            line.close()
+def s3_target(_tmp_path: Path) -> Iterator[Place]:
+    """A prefix of its own in the bucket of a SeaweedFS, which checks signatures."""
+    s3.start()
+    line, prefix = Line(s3.port), f"sets-{secrets.token_hex(4)}"
+    target = Target(
+        *("s3", prefix, f"http://127.0.0.1:{line.port}", BUCKET, "us-east-1", s3.key), reread_days=0, secret=s3.secret
+    )
+    try:
+        yield _s3_place(target, line, s3.port)
+    finally:
+        line.close()
 
 
-def _client(service: str, port: int, key: str, secret: str) -> Any:
-    configured = boto3.session.Config(proxies=PROXIES, retries={"max_attempts": 0})
+class S3Server:
+    """All of its parts are in one process, on the loopback. It takes seconds to start, so tests share it."""
+
+    def __init__(self) -> None:
+        self.key, self.secret = f"AK{secrets.token_hex(8).upper()}", secrets.token_urlsafe(24)
+        self.port = 0
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        if self.port:
+            return
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="erni-test-s3-")))
+        (folder / "data").mkdir()
+        user = {
+            "name": "erni",
+            "credentials": [{"accessKey": self.key, "secretKey": self.secret}],
+            "actions": ["Admin"],
+        }
+        (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
+        ports = {part: free_port() for part in ("master", "volume", "filer", "s3")}
+        words = [str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}/data", "-ip=127.0.0.1"]
+        words += ["-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=20"]
+        words += ["-s3", f"-s3.config={folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        for part, port in list(ports.items()):
+            ports[f"{part} by gRPC"] = free_port()
+            words += [f"-{part}.port={port}", f"-{part}.port.grpc={ports[f'{part} by gRPC']}"]
+        self._stack.callback(_remove_sockets, list(ports.values()))
+        # It would wait ten seconds for its clients, and what it holds goes with the tests.
+        process = self._stack.enter_context(running(words, {}, folder / "log", patient=False))
+        wait_for(ports["s3"], process)
+        _until_the_bucket_is_there(_client(ports["s3"], self.key, self.secret))
+        self.port = ports["s3"]
+
+    def end(self) -> None:
+        self._stack.close()
+        self.port = 0
+
+
+def _remove_sockets(ports: list[int]) -> None:
+    """SeaweedFS makes these beside its ports, and a server that is killed leaves them."""
+    for port in ports:
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink(missing_ok=True)
+
+
+s3 = S3Server()
+
+
+def _client(port: int, key: str, secret: str) -> Any:
+    configured = boto3.session.Config(proxies=PROXIES, retries={"max_attempts": 0}, s3={"addressing_style": "path"})
     return boto3.client(
-        service,
+        "s3",
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",
         aws_access_key_id=key,
@@ -240,37 +285,39 @@ def _client(service: str, port: int, key: str, secret: str) -> Any:
     )
 
 
-def _s3_user(port: int) -> dict[str, str]:
-    iam = _client("iam", port, "anybody", "anything")
-    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.create_user(UserName="erni")
-    iam.put_user_policy(UserName="erni", PolicyName="all", PolicyDocument=json.dumps(everything))
-    user: dict[str, str] = iam.create_access_key(UserName="erni")["AccessKey"]
-    _client("s3", port, "anybody", "anything").create_bucket(Bucket=BUCKET)
-    address = f"http://127.0.0.1:{port}/moto-api/reset-auth"
-    told = requests.post(address, "0", headers={"Content-Type": "text/plain"}, proxies=PROXIES, timeout=10)
-    assert told.ok, told.text
-    return user
+def _until_the_bucket_is_there(client: Any, seconds: float = 30.0) -> None:
+    """And takes an object: the part that stores it joins a moment after the port is open."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="ready", Body=b"ready")
+            client.delete_object(Bucket=BUCKET, Key="ready")
+        except (ClientError, BotoCoreError):
+            assert time.monotonic() < deadline, "the S3 server takes no object"
+            time.sleep(0.1)
+        else:
+            return
 
 
-def _s3_place(target: Target, line: Line, port: int, log: Path) -> Place:
-    client = _client("s3", port, target.access_key_id, target.secret)
+def _s3_place(target: Target, line: Line, port: int) -> Place:
+    client = _client(port, target.access_key_id, target.secret)
 
     def read(name: str) -> bytes | None:
         try:
-            content: bytes = client.get_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}")["Body"].read()
+            content: bytes = client.get_object(Bucket=BUCKET, Key=f"{target.path}/{name}")["Body"].read()
         except client.exceptions.NoSuchKey:
             return None
         return content
 
     def write(name: str, content: bytes) -> None:
-        client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}", Body=content)
+        client.put_object(Bucket=BUCKET, Key=f"{target.path}/{name}", Body=content)
 
     def names() -> list[str]:
-        found = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{PREFIX}/").get("Contents", [])
-        return sorted(entry["Key"].removeprefix(f"{PREFIX}/") for entry in found)
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{target.path}/").get("Contents", [])
+        return sorted(entry["Key"].removeprefix(f"{target.path}/") for entry in found)
 
-    return Place(target, line, read, write, names, lambda: log.read_text(errors="replace").count('"PUT /'))
+    return Place(target, line, read, write, names, lambda: line.puts)
 
 
 TARGETS = {"s3": s3_target, "sftp": ssh_target, "folder": folder_target}

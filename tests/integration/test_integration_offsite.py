@@ -26,7 +26,7 @@ from ansible.module_utils.erni.offsite_memory import recall
 from ansible.module_utils.erni.offsite_plan import Policy
 from ansible.module_utils.erni.offsite_rclone import Remote, check_host
 from ansible.module_utils.erni.pipeline import measure
-from offsite_targets import TARGETS, Place, another_key
+from offsite_targets import TARGETS, Place, another_key, s3
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_782_000_000.0
@@ -36,6 +36,12 @@ FILES = ("globals.sql.zst.age", "postgres.dump.zst.age", "vault.yml")
 KEEP_ALL = Policy(RetentionRules(days=1000))
 MINE = Lease("here", "ada", 1.0)
 MEGABYTE = 1 << 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_s3_server_ends() -> Iterator[None]:
+    yield
+    s3.end()
 
 
 @pytest.fixture(params=TARGETS)

@@ -1,4 +1,4 @@
-"""What runs by itself really does: cron fires, and systemd's own tools understand the units."""
+"""What runs by itself really does: cron fires, systemd's timers fire, and its own tools understand the units."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.module_utils.erni import scheduled_figures
@@ -24,6 +25,7 @@ sys.path[:0] = [str(ROOT / "tests" / "unit" / "tooling"), str(ROOT / "tools")]
 
 from scheduled_site import Site, site  # noqa: E402 (its path is set above)
 from small_servers import LOOPBACK, Web, web_server  # noqa: E402 (likewise)
+from systemd_machine import Machine  # noqa: E402 (likewise)
 
 KEY = "B0T0K3N"
 FIRING_SECONDS = 75.0  # at most a minute until the next one, and what cron takes to begin
@@ -102,6 +104,25 @@ def paths(web: Web) -> list[str]:
     return [path for _, path, _, _ in web.seen]
 
 
+def assert_each_ran_alone_and_was_heard_of(demo: Site, web: Web) -> None:
+    """All three ran, one after the other; the watchdog heard of begin and end, people of the failure."""
+    wait_until(lambda: over(demo), WORK_SECONDS, "all have ended")
+    wait_until(lambda: f"/hook/{KEY}" in paths(web), WORK_SECONDS, "people are told")
+    trace = demo.trace.read_text().splitlines()
+    assert len(trace) >= 6
+    pairs = list(zip(trace[::2], trace[1::2], strict=True))
+    assert all(first == second.replace("ends", "begins") for first, second in pairs), f"two at once: {trace}"
+    assert paths(web).index(f"/backup/{KEY}/start") < paths(web).index(f"/backup/{KEY}")
+    assert paths(web).index(f"/up/{KEY}/start") < paths(web).index(f"/up/{KEY}/fail")
+    assert f"/up/{KEY}" not in paths(web)
+    told = json.loads(next(body for _, path, _, body in web.seen if path == f"/hook/{KEY}"))
+    assert "the disk is full" in told["attachments"][0]["fields"][-1]["value"]
+    assert [figures(demo, verb).last_exit_code for verb in ("backup", "up", "restart")] == [0, 2, 0]
+    assert figures(demo, "up").last_success_timestamp_seconds is None
+    assert figures(demo, "backup").last_success_timestamp_seconds is not None
+    assert not (demo.metrics / f"erni_schedule_erni-{demo.environment}.prom").exists()
+
+
 @pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="with systemd as process 1 there is no crontab")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root writes to /etc/cron.d")
 @pytest.mark.slow
@@ -126,26 +147,39 @@ def test_cron_runs_what_is_scheduled_one_after_the_other_and_a_failure_is_heard_
         off = demo.make("schedule", STATE="off", LOCK_WAIT="120")
         assert f"{cron_file(demo)} is removed" in off.stdout
         assert not cron_file(demo).exists()
-        wait_until(lambda: over(demo), WORK_SECONDS, "all have ended")
-        wait_until(lambda: f"/hook/{KEY}" in paths(web), WORK_SECONDS, "people are told")
+        assert_each_ran_alone_and_was_heard_of(demo, web)
 
-    trace = demo.trace.read_text().splitlines()
-    assert len(trace) >= 6
-    pairs = list(zip(trace[::2], trace[1::2], strict=True))
-    assert all(first == second.replace("ends", "begins") for first, second in pairs), f"two at once: {trace}"
-    assert paths(web).index(f"/backup/{KEY}/start") < paths(web).index(f"/backup/{KEY}")
-    assert paths(web).index(f"/up/{KEY}/start") < paths(web).index(f"/up/{KEY}/fail")
-    assert f"/up/{KEY}" not in paths(web)
-    assert (
-        "the disk is full"
-        in json.loads(next(body for _, path, _, body in web.seen if path == f"/hook/{KEY}"))["attachments"][0][
-            "fields"
-        ][-1]["value"]
-    )
-    assert [figures(demo, verb).last_exit_code for verb in ("backup", "up", "restart")] == [0, 2, 0]
-    assert figures(demo, "up").last_success_timestamp_seconds is None
-    assert figures(demo, "backup").last_success_timestamp_seconds is not None
-    assert not (demo.metrics / f"erni_schedule_erni-{demo.environment}.prom").exists()
+
+@pytest.fixture
+def machine(client: Any, image_of: Callable[[str], str], tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(client, image_of("systemd"), tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.mark.slow
+def test_systemds_timers_run_what_is_scheduled_one_after_the_other(demo: Site, web: Web, machine: Machine) -> None:
+    name = f"erni-{demo.environment}-backup"
+    predicted = machine.make(demo, "schedule", CHECK="1", DIFF="1")
+    assert "OnCalendar=" in predicted
+    assert machine.run("systemctl", "cat", f"{name}.timer")[0] != 0, "a prediction writes nothing"
+
+    made = machine.make(demo, "schedule")
+    assert "By systemd, in the time of this machine: make backup every 1 minute, " in made
+    assert machine.run("systemctl", "is-enabled", f"{name}.timer") == (0, "enabled\n")
+    units = machine.run("systemctl", "cat", f"{name}.timer", f"{name}.service")[1]
+    assert KEY not in units + made
+    again = machine.make(demo, "schedule")
+    assert "changed" not in again, again
+
+    wait_until(lambda: begun(demo), FIRING_SECONDS, "the timers fire")
+    off = machine.make(demo, "schedule", STATE="off", LOCK_WAIT="120")
+    assert f"{name}.timer is removed" in off
+    assert demo.environment not in machine.run("systemctl", "list-timers", "--all")[1]
+    assert_each_ran_alone_and_was_heard_of(demo, web)
 
 
 @pytest.fixture

@@ -53,10 +53,13 @@ class Site:
         text = PLAY.format(verb=verb, trace=self.trace, seconds=seconds, then=then)
         (self.folder / "playbooks" / f"{verb}.yml").write_text(text)
 
-    def environ(self, **options: str) -> dict[str, str]:
+    def options(self, **options: str) -> dict[str, str]:
+        """What make hands on."""
         given = {f"ERNI_{name}": value for name, value in options.items()}
-        places = {"ERNI_SCHEDULE_LOGS": str(self.logs), "ERNI_SCHEDULE_METRICS": str(self.metrics)}
-        return {**os.environ, **places, **given}
+        return {"ERNI_SCHEDULE_LOGS": str(self.logs), "ERNI_SCHEDULE_METRICS": str(self.metrics), **given}
+
+    def environ(self, **options: str) -> dict[str, str]:
+        return {**os.environ, **self.options(**options)}
 
     def start(self, verb: str, **options: str) -> subprocess.Popen[str]:
         """As systemd or cron does."""

@@ -28,6 +28,7 @@ from ansible.module_utils.erni.schedule_plan import (
     plan_schedule,
     report,
     service_unit,
+    timer_unit,
 )
 
 PLACES = Places("/metrics", "/cron", "/units")
@@ -314,3 +315,8 @@ def test_what_systemctl_refuses_is_told_in_its_words(places: Places, monkeypatch
     monkeypatch.setattr(schedule_apply.subprocess, "run", refuse)
     with pytest.raises(PlatformError, match=r"^`systemctl daemon-reload` failed: Unit is masked\. Run it by hand"):
         bring_about(SCHEDULE, SYSTEMD, places)
+
+
+def test_a_timer_is_not_a_minute_late_as_systemd_would_let_it_be() -> None:
+    """Its default AccuracySec is a minute, so that of a job of every minute some runs would never come."""
+    assert "\nAccuracySec=1s\n" in timer_unit(SCHEDULE, SCHEDULE.jobs[0])
