@@ -8,10 +8,10 @@ ENV ?= local
 INVENTORIES ?= inventories
 
 # Values reach tools/run.py through the environment, never through shell text: spaces, quotes and dollars stay as they were typed.
-OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY TIME LOCATION CREDENTIAL CHECK DIFF V ARGS LOCK_WAIT SCENARIO
+OPTIONS := ENV INVENTORIES SERVICE TAIL FOLLOW GREP VOLUMES CONFIRM FORMAT QUERY RELEASE TO REASON STATE RESTORE_DB MAX_AGE SET ONLY FROM FILE IDENTITY TIME LOCATION CREDENTIAL SECRETS FORCE CHECK DIFF V ARGS LOCK_WAIT SCENARIO
 $(foreach option,$(OPTIONS),$(eval export ERNI_$(option) = $$(value $(option))))
 
-OPERATIONS := up preflight verify deploy rollback releases maintenance backup backups restore restore-undo recover drill schedule status start stop restart logs psql redis-cli destroy secrets
+OPERATIONS := up preflight verify deploy rollback releases maintenance backup backups restore restore-undo recover drill schedule status start stop restart logs psql redis-cli destroy secrets rotate rotate-emergency revoke-previous rotation-status
 TESTS := test test-lint test-unit test-integration test-molecule test-e2e
 
 .PHONY: help environment bench clean $(OPERATIONS) $(TESTS)
@@ -38,6 +38,13 @@ restore-undo: ## Go back to what served before the last restore
 recover: ## On bare hosts: bring up the platform that the newest set, or SET=<id>, is of; LOCATION=<folder> has it
 schedule: ## Let backups, and what else backup_schedule lists, run by themselves; STATE=off ends it
 
+##@ Secrets
+secrets: ## Create the secrets that are missing; never replaces one
+rotate: ## Replace all secrets that can be generated, or SECRETS=<name>,…, while users go on; FILE= has the value of one from outside
+revoke-previous: ## End the values before the last rotation whose time is over; FORCE=1 ends all
+rotate-emergency: ## Replace them and end those before at once, and tell people; needs REASON='why'
+rotation-status: ## How old each secret is; fails when one is overdue (FORMAT=json)
+
 ##@ Every day (SERVICE=backend for one of them)
 status: ## Container, health, uptime, restarts, image, CPU and memory of each service (FORMAT=json)
 start: ## Start the services in the order of their dependencies
@@ -46,7 +53,6 @@ restart: ## Stop and start
 logs: ## Show the services' logs (TAIL=100 FOLLOW=1 GREP=text)
 psql: ## Open psql on the database, or run QUERY='select 1'
 redis-cli: ## Open redis-cli, or run QUERY='info memory'
-secrets: ## Create the secrets that are missing; never replaces one
 destroy: ## Remove the containers, and with VOLUMES=1 the data; needs CONFIRM=<environment>
 
 ##@ Development

@@ -16,13 +16,16 @@ options:
   name: {description: "Database.", type: str, required: true}
   owner: {description: "Role without login that owns it.", type: str, required: true}
   logins:
-    description: Roles that connect and act as the owner; one without a password may not log in.
+    description:
+      - Roles that connect and act as the owner; one without a password may not log in, and its sessions end.
+      - Sessions of one that gets another password end, too, unless it is O(serving_login).
     type: list
     elements: dict
     default: []
     suboptions:
       name: {description: "Role.", type: str, required: true}
       password: {description: "Its password, empty for none.", type: str, default: ""}
+  serving_login: {description: "The one that the application uses now.", type: str, default: ""}
   extensions: {description: "Extensions of the database.", type: list, elements: str, default: []}
   schema_name: {description: "Name under which the schema is recorded.", type: str, default: init_db.sql}
   schema: {description: "Statements that make the schema, empty for none.", type: str, default: ""}
@@ -78,6 +81,7 @@ ARGUMENT_SPEC = {
             "password": {"type": "str", "default": "", "no_log": True},
         },
     },
+    "serving_login": {"type": "str", "default": ""},
     "extensions": {"type": "list", "elements": "str", "default": []},
     "schema_name": {"type": "str", "default": "init_db.sql"},
     "schema": {"type": "str", "default": ""},
@@ -89,7 +93,10 @@ def spec_from(params: dict[str, Any]) -> DatabaseSpec:
     spec = DatabaseSpec(
         name=params["name"],
         owner=params["owner"],
-        logins=tuple(Login(login["name"], login["password"]) for login in params["logins"]),
+        logins=tuple(
+            Login(login["name"], login["password"], login["name"] == params["serving_login"])
+            for login in params["logins"]
+        ),
         extensions=tuple(params["extensions"]),
         schema_name=params["schema_name"],
         schema_digest=digest(params["schema"]) if params["schema"].strip() else "",

@@ -10,6 +10,7 @@ short_description: Create missing secrets in an ansible-vault file
 description:
   - Keeps a file that C(ansible-vault) encrypts and that holds one mapping, C(erni_secrets), of names to values.
   - Creates the secrets that are specified and missing. One that exists is never replaced.
+  - Notes beside them since when they have their values, for M(secret_rotation).
   - Creates the vault password file where neither it nor the vault file exists.
   - Runs on the control node, with the Python that runs Ansible (I(ansible_playbook_python)).
 author:
@@ -55,6 +56,11 @@ options:
       must_differ_from:
         description: Name of a secret that must have another value.
         type: str
+      rotation:
+        description: Where make rotate gets its successor; empty where it is replaced by other means.
+        type: str
+        choices: ["", generated, supplied]
+        default: ""
   autogenerate:
     description: Whether to generate values for those that an operator should supply, too.
     type: bool
@@ -96,11 +102,13 @@ placeholders:
   elements: str
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import secrets
+from ansible.module_utils.erni import keyring, secrets
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.keyring import Keyring, created
 from ansible.module_utils.erni.vault_store import VaultStore
 
 
@@ -113,7 +121,10 @@ def main() -> None:
         planned = secrets.plan(specs, existing, module.params["autogenerate"])
         actions = store.sentences(planned)
         if planned.changed and not module.check_mode:
-            store.write(existing | secrets.create(planned))
+            made = secrets.create(planned)
+            known = Keyring.load(existing, store.beside(keyring.MAPPING))
+            names = [spec.name for spec in planned.to_generate]
+            store.write(existing | made, {keyring.MAPPING: created(known, names, datetime.now(UTC)).dump()})
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
@@ -139,6 +150,7 @@ SPEC_OPTIONS: dict[str, dict[str, Any]] = {
     "supplied_by_operator": {"type": "bool", "default": False},
     "optional": {"type": "bool", "default": False},
     "must_differ_from": {"type": "str"},
+    "rotation": {"type": "str", "choices": ["", "generated", "supplied"], "default": ""},
 }
 
 ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from erni_cli import ROOT, attach, journal, options, recovery, vault
+from erni_cli import ROOT, attach, journal, options, recovery, rotation, vault
 from erni_cli.environment import Environment, group_variable, operator, resolve
 from erni_cli.errors import LockHeldError, PlatformError
 from erni_cli.lock import environment_lock, lock_file
@@ -37,7 +37,11 @@ CHANGING_VERBS = {
     "restart",
     "destroy",
     "secrets",
+    "rotate",
+    "rotate-emergency",
+    "revoke-previous",
 }
+ROTATIONS = ("rotate", "rotate-emergency", "revoke-previous")
 REFUSED, LOCKED, INTERRUPTED = 2, 3, 130
 TELLING_SECONDS = 30
 
@@ -96,6 +100,8 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     since a rollback refuses a schema that the release was not made for."""
     if verb == "recover":
         yield from recovery.steps(environment, wanted)
+    elif verb in ROTATIONS:
+        yield from rotation.steps(verb, wanted)
     elif verb == "rollback" and wanted.restore_db:
         yield Step("restore", replace(wanted, only="postgres", to=None, restore_db=False))
         yield Step("rollback", replace(wanted, set=None, restore_db=False))

@@ -32,6 +32,12 @@ def redis_refusals(socket_path: str, application_password: str) -> list[Finding]
     return found
 
 
+def redis_login(socket_path: str, password: str) -> str:
+    """What Redis says to the application's user with that password: ``+OK``, or a sentence of its own."""
+    (answer,) = _redis(socket_path, ["AUTH", password])
+    return _hidden(answer, password)
+
+
 def _hidden(text: str, password: str) -> str:
     return text.replace(password, "(secret)") if password else text
 

@@ -32,7 +32,8 @@ ROLES = """
                   where m.member = a.oid),
            coalesce((select split_part(entry, '=', 2)
                        from pg_db_role_setting s, unnest(s.setconfig) entry
-                      where s.setrole = a.oid and s.setdatabase = 0 and entry like 'role=%%'), '')
+                      where s.setrole = a.oid and s.setdatabase = 0 and entry like 'role=%%'), ''),
+           (select count(*) from pg_stat_activity s where s.usesysid = a.oid)
       from pg_authid a
      where a.rolname = any(%s)
 """
@@ -97,7 +98,7 @@ def observe_cluster(connected: Any, spec: DatabaseSpec) -> DatabaseState:
     """Roles and database, as seen from the maintenance database."""
     names = [spec.owner, *(login.name for login in spec.logins)]
     roles = {
-        row[0]: RoleState(row[1], row[2], frozenset(row[3]), row[4].strip('"'))
+        row[0]: RoleState(row[1], row[2], frozenset(row[3]), row[4].strip('"'), row[5])
         for row in _rows(connected, ROLES, names)
     }
     owner = _rows(connected, "select pg_get_userbyid(datdba) from pg_database where datname = %s", spec.name)
@@ -152,6 +153,13 @@ class DatabaseChange:
 
     def forbid_login(self, role: str) -> None:
         self._execute("alter role {} nologin", role)
+
+    def retire_login(self, role: str) -> None:
+        self._execute("alter role {} nologin password null", role)
+
+    def end_sessions(self, role: str) -> None:
+        with self.maintenance.cursor() as cursor:
+            cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", (role,))
 
     def set_password(self, role: str) -> None:
         """Send the verifier, so that a server that logs statements logs no password."""

@@ -11,10 +11,12 @@ from .planning import Difference, Plan
 
 @dataclass(frozen=True)
 class Login:
-    """A role that connects and then acts as the owner. Without a password it may not log in."""
+    """A role that connects and then acts as the owner. Without a password it may not log in. ``serving``: the
+    application uses it now, so that its sessions are never ended."""
 
     name: str
     password: str = field(default="", repr=False)
+    serving: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class RoleState:
     verifier: str | None
     member_of: frozenset[str] = frozenset()
     sets_role: str = ""
+    sessions: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,19 @@ def _plan_login(
     if login.password and (role is None or not role.can_login or not password_matches(login.password, role.verifier)):
         plan.differences.append(Difference(f"role {name} password", "other", "given", secret=True))
         plan.add("set_password", name, f"login {name} gets its password")
-    if not login.password and role is not None and role.can_login:
-        _act(plan, "forbid_login", name, f"login {name} may not log in while it is not in use", f"role {name} login")
+        if role is not None and not login.serving:
+            _plan_end_of_sessions(plan, name, role)
+    if not login.password and role is not None:
+        if role.can_login or role.verifier:
+            plan.differences.append(Difference(f"role {name} password", "other", None, secret=True))
+            plan.add("retire_login", name, f"login {name} loses its password while it is not in use")
+        _plan_end_of_sessions(plan, name, role)
+
+
+def _plan_end_of_sessions(plan: Plan, name: str, role: RoleState) -> None:
+    """They were opened with a password that holds no longer."""
+    if role.sessions:
+        _act(plan, "end_sessions", name, f"{role.sessions} sessions of login {name} end", f"role {name} sessions")
 
 
 def _plan_schema(plan: Plan, spec: DatabaseSpec, state: DatabaseState) -> None:

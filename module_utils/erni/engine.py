@@ -9,7 +9,7 @@ from typing import Any
 from .container_state import ContainerState, container_state, image_facts
 from .engine_connection import EngineAwayError, connect, docker_errors, explained, explanation, heard
 from .errors import PlatformError
-from .service_spec import ImageFacts, ServiceSpec
+from .service_spec import LABEL_PREFIX, ImageFacts, ServiceSpec
 
 # Named for type checkers: other adapters know the way to the engine, and its errors, by this module's name.
 __all__ = ["EngineAwayError", "connect", "docker_errors", "explained", "explanation", "heard"]
@@ -216,6 +216,13 @@ def log_excerpt(client: Any, container: str, hide: list[str], lines: int = LOG_E
     for value in hide:
         text = text.replace(value, "(secret)")
     return text
+
+
+def logs_since(client: Any, platform: str, since: int) -> dict[str, str]:
+    """What each container of a platform has logged since that moment (seconds since the epoch), by its name."""
+    labelled = client.containers(all=True, filters={"label": f"{LABEL_PREFIX}platform={platform}"})
+    names = sorted(str(container["Names"][0]).lstrip("/") for container in labelled)
+    return {name: client.logs(name, since=since).decode(errors="replace") for name in names}
 
 
 def is_running(client: Any, container: str) -> bool:

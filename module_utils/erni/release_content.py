@@ -17,6 +17,8 @@ from .service_spec import ServiceSpec, from_params
 ID_LENGTH = 12
 # Of a secret's digest only so much is kept that a change shows; too little to guess a secret from.
 FINGERPRINT_LENGTH = 8
+# Keys that only verify: a recorded release is given those of today, whether or not it was made with one.
+PREVIOUS_KEY = "_PREVIOUS"
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,12 @@ def secrets_as_they_were(
     replaced: list[str] = []
     for replica, prints in recorded.items():
         service = service_of(replica)
-        values[replica] = {}
+        given = current.get(service, {})
+        values[replica] = {name: value for name, value in given.items() if name.endswith(PREVIOUS_KEY)}
         for name, wanted in prints.items():
-            now = current.get(service, {}).get(name)
+            if name.endswith(PREVIOUS_KEY):
+                continue
+            now = given.get(name)
             if now is None:
                 raise PlatformError(
                     f"The release needs the secret {name} of {service}, which is no longer given",

@@ -30,7 +30,8 @@ FEWEST_DISTINCT_CHARACTERS = 6
 
 @dataclass(frozen=True)
 class SecretSpec:
-    """What a secret must be. Lengths are in characters."""
+    """What a secret must be. Lengths are in characters. ``rotation`` tells where make rotate gets its successor:
+    ``generated``, or ``supplied`` by the operator; '' is rotated by other means."""
 
     name: str
     min_length: int = 16
@@ -38,6 +39,7 @@ class SecretSpec:
     supplied_by_operator: bool = False
     optional: bool = False
     must_differ_from: str | None = None
+    rotation: str = ""
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> SecretSpec:

@@ -59,15 +59,20 @@ class VaultStore:
             said.append(f"{self.path} gets placeholders, to be filled in with `ansible-vault edit`, for {names}")
         return said
 
-    def write(self, values: Mapping[str, Any]) -> None:
-        """Set the mapping, and leave what else the file holds.
+    def beside(self, mapping: str) -> dict[str, Any]:
+        """Another mapping of the file that :meth:`read` has opened; empty where it has none."""
+        found = self._document.get(mapping)
+        return found if isinstance(found, dict) else {}
+
+    def write(self, values: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
+        """Set the mapping, and those ``beside`` it by their names, and leave what else the file holds.
 
         The password comes first: killed in between, the next run finds a password and no vault, and goes on.
         """
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         if not os.path.exists(self._password_file):
             _write_private(self._password_file, generate(PASSWORD_LENGTH) + "\n")
-        document = self._document | {MAPPING: dict(values)}
+        document = self._document | {MAPPING: dict(values)} | dict(beside or {})
         text = yaml.safe_dump(document, sort_keys=False, explicit_start=True)
         _write_private(self.path, self._vault("encrypt", "--output", "-", data=text))
 

@@ -25,6 +25,7 @@ RELEASE_VERBS = ("deploy", "rollback", "maintenance")
 BELONGS_TO = {"RELEASE": "deploy", "TO": "rollback", "RESTORE_DB": "rollback", "STATE": "maintenance"}
 _RELEASE_ID = re.compile(r"[0-9a-f]{12}")
 PARTS = ("postgres", "redis", "data", "secrets")
+_NAMES = re.compile(r"[A-Za-z0-9_]+(,[A-Za-z0-9_]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -56,6 +57,8 @@ class Options:
     time: str | None = None
     location: str | None = None
     credential: str | None = None
+    secrets: str | None = None
+    force: bool = False
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -87,6 +90,8 @@ class Options:
             "erni_time": self.time,
             "erni_location": self.location,
             "erni_credential": self.credential,
+            "erni_secret_names": self.secrets,
+            "erni_force": self.force or None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -170,6 +175,8 @@ def from_environment(variables: Mapping[str, str]) -> Options:
         time=_moment(text("TIME")),
         location=_folder("LOCATION", text("LOCATION")),
         credential=_file("CREDENTIAL", text("CREDENTIAL")),
+        secrets=_names("SECRETS", text("SECRETS")),
+        force=_flag("FORCE", text("FORCE")),
         check=_flag("CHECK", text("CHECK")),
         diff=_flag("DIFF", text("DIFF")),
         verbosity=_number("V", text("V"), largest=6) or 0,
@@ -235,6 +242,15 @@ def _file(name: str, value: str | None) -> str | None:
     if not os.path.isfile(path):
         raise PlatformError(f"{name}={value} cannot be read", "there is no such file", "Write its path.")
     return path
+
+
+def _names(name: str, value: str | None) -> str | None:
+    """Separated by commas, as they are told on."""
+    if value is not None and not _NAMES.fullmatch(value):
+        raise PlatformError(
+            f"{name}={value} names no secrets", "names are of letters, digits and _", "Separate them by commas."
+        )
+    return value
 
 
 def _folder(name: str, value: str | None) -> str | None:

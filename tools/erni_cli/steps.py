@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 
 from .options import Options
 
+PARTS_OF_VERBS = {
+    "shared/recovered": "recover",
+    "shared/rotation_tried": "rotate",
+    "shared/rotation_proven": "rotate",
+}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -19,4 +25,4 @@ class Step:
     @property
     def verb(self) -> str:
         """By which the journals know it."""
-        return "recover" if self.book == "shared/recovered" else self.book
+        return PARTS_OF_VERBS.get(self.book, self.book)

@@ -37,7 +37,9 @@ def issue_token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Dep
 
 def current_user(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> str:
     """The name in the request's token; 401 without a valid one."""
-    name = _name_in(token, request.app.state.chat.settings.jwt_secret_key)
+    settings: Settings = request.app.state.chat.settings
+    keys = (settings.jwt_secret_key, settings.previous_jwt_secret_key)
+    name = next((name for key in keys if (name := _name_in(token, key))), None)
     _count("token", name is not None)
     if name is None:
         raise _unauthorized("A valid bearer token is needed; get one from /auth/token.")

@@ -26,6 +26,8 @@ MINIMUM_LENGTHS = {
     "REDIS_PASSWORD": 16,
 }
 SECRETS = tuple(MINIMUM_LENGTHS)
+# While a key is rotated: what the key before has signed is still valid.
+PREVIOUS_KEYS = ("SECRET_KEY_PREVIOUS", "JWT_SECRET_KEY_PREVIOUS")
 
 # Found anywhere in a value these give a placeholder away. Each is long enough that a random secret does not contain it
 # by chance.
@@ -80,6 +82,7 @@ class Settings:
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
     jwt_secret_key: str = field(default="", repr=False)
+    previous_jwt_secret_key: str = field(default="", repr=False)
     demo_users: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -106,6 +109,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         database_url=reader.text("DATABASE_URL"),
         redis_url=reader.text("REDIS_URL"),
         jwt_secret_key=reader.text("JWT_SECRET_KEY"),
+        previous_jwt_secret_key=reader.text("JWT_SECRET_KEY_PREVIOUS"),
         demo_users=reader.users("DEMO_USERS"),
     )
     problems = reader.problems + secret_problems(environ, settings.environment) + database_problems(settings)
@@ -165,7 +169,7 @@ def is_postgresql(url: str) -> bool:
 
 def secret_values(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Every secret the environment holds, also those inside URLs, longest first: what a log line must not show."""
-    values = {environ.get(name, "") for name in (*SECRETS, "SMTP_PASSWORD", "SENTRY_DSN")}
+    values = {environ.get(name, "") for name in (*SECRETS, *PREVIOUS_KEYS, "SMTP_PASSWORD", "SENTRY_DSN")}
     values |= {_password_in(environ.get(name, "")) for name in ("DATABASE_URL", "REDIS_URL")}
     values |= set(_Reader(environ).users("DEMO_USERS").values())
     return tuple(sorted((value for value in values if value), key=len, reverse=True))

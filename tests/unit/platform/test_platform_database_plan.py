@@ -80,8 +80,17 @@ def test_a_fresh_server_gets_everything_in_the_order_of_dependence() -> None:
         ("app_a", replace(ACTIVE, can_login=False), ["set_password"]),
         ("app_a", replace(ACTIVE, member_of=frozenset({"others"})), ["join_owner"]),
         ("app_a", replace(ACTIVE, sets_role=""), ["set_role"]),
-        ("app_b", replace(MEMBER, can_login=True), ["forbid_login"]),
-        ("app_b", ACTIVE, ["forbid_login"]),
+        ("app_b", replace(MEMBER, can_login=True), ["retire_login"]),
+        ("app_b", ACTIVE, ["retire_login"]),
+        (
+            "app_b",
+            replace(ACTIVE, can_login=False),
+            ["retire_login"],
+        ),  # its password would hold once it may log in again
+        ("app_b", replace(ACTIVE, sessions=3), ["retire_login", "end_sessions"]),
+        ("app_b", replace(MEMBER, sessions=1), ["end_sessions"]),  # a run was killed before it came to that
+        ("app_a", replace(ACTIVE, sessions=9), []),
+        ("app_a", replace(ACTIVE, verifier=scram.verifier("another"), sessions=9), ["set_password"]),
         ("app_b", None, ["create_login", "join_owner", "set_role"]),
         ("owner", replace(MEMBER, can_login=True), ["forbid_login"]),
         ("owner", None, ["create_owner"]),
@@ -91,6 +100,12 @@ def test_a_role_that_differs_gets_exactly_what_it_lacks(
     role: str, state: RoleState | None, expected: list[str]
 ) -> None:
     assert actions(with_role(role, state)) == [(kind, role) for kind in expected]
+
+
+def test_sessions_of_a_former_password_end_unless_the_application_uses_the_login() -> None:
+    waiting = replace(SPEC, logins=(Login("app_b", "the next one", serving=False),))
+    state = with_role("app_b", replace(ACTIVE, sessions=2))
+    assert plan_database(waiting, state, scram.matches).kinds == ["set_password", "end_sessions"]
 
 
 def test_a_wrong_password_is_said_and_no_password_is_shown() -> None:

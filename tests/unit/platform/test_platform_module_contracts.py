@@ -114,6 +114,7 @@ NO_SECRETS_THEMSELVES = {
     "host_preflight.certificate.key": "a path",
     "container_service.service.secret_files": "its contents are marked one by one",
     "vault_file.password_file": "a path",
+    "secret_rotation.password_file": "a path",
 }
 
 

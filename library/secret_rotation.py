@@ -1,0 +1,199 @@
+#!/usr/bin/python
+"""Takes an environment's secrets from one step of their rotation to the next, in its encrypted file."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: secret_rotation
+short_description: Take secrets through their rotation in an ansible-vault file
+description:
+  - Keeps, beside the values in use (C(erni_secrets)), those that are to come and those that still hold
+    (C(erni_rotation)).
+  - Tells no server anything. Roles let servers take all the values that stand in the file.
+  - Runs on the control node, with the Python that runs Ansible (I(ansible_playbook_python)).
+author:
+  - The maintainers of this project
+options:
+  state:
+    description:
+      - V(pending) stores new values, before anything is told them. A rotation that was interrupted is not begun anew.
+      - V(promoted) makes those the values in use, and what was in use the previous values.
+      - V(proven) notes that users were served with the values in use.
+      - V(revoked) removes previous values whose time is over, or with O(force) all.
+      - V(known) changes nothing and tells how old the values are.
+    type: str
+    required: true
+    choices: [pending, promoted, proven, revoked, known]
+  path: {description: The encrypted file., type: path, required: true}
+  password_file: {description: File with the vault password., type: path, required: true}
+  specs: {description: The environment's secrets, type: list, elements: dict, required: true}
+  names:
+    description: Which to rotate, by name in any case; V(all) are those that can be generated.
+    type: list
+    elements: str
+    default: [all]
+  value: {description: New value of the one secret in O(names) that an operator supplies., type: str, default: ""}
+  logins: {description: "The database's logins, which take turns.", type: list, elements: str, default: []}
+  grace: {description: "For how long previous values hold at least, in seconds.", type: int, default: 0}
+  force: {description: Whether previous values go before their time., type: bool, default: false}
+  patient:
+    description: Whether previous values of an interrupted rotation are kept, instead of refusing to go on.
+    type: bool
+    default: false
+  max_days: {description: "The age at which a secret should be replaced, in days.", type: int, default: 90}
+  record: {description: "File to which what was proven or revoked is appended, a JSON object a line.", type: path}
+  environment_name: {description: Name of the environment., type: str, default: ""}
+  operator: {description: Who rotates., type: str, default: ""}
+  reason: {description: Why., type: str, default: ""}
+  format: {description: Of the report about ages., type: str, choices: [text, json], default: text}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    description: Shows names and steps, never values.
+"""
+
+EXAMPLES = r"""
+- name: New values are stored
+  secret_rotation:
+    state: pending
+    path: inventories/staging/group_vars/all/vault.yml
+    password_file: inventories/staging/.vault_password
+    specs: "{{ erni_secret_specs }}"
+    names: [db_password]
+    logins: [erni_app_a, erni_app_b]
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+actions:
+  description: What was done (in check mode, would be done), as sentences.
+  returned: always
+  type: list
+  elements: str
+rotating:
+  description: Names whose rotation is under way.
+  returned: always
+  type: list
+  elements: str
+overdue:
+  description: Names of secrets that are older than they should be, or of an age that nobody knows.
+  returned: always
+  type: list
+  elements: str
+figures:
+  description: Ages in Prometheus' text format.
+  returned: always
+  type: str
+erni_report:
+  description: The ages, as a table or as JSON.
+  returned: when O(state=known)
+  type: str
+"""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.erni import keyring, rotation_plan, rotation_report
+from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.journal import append_record
+from ansible.module_utils.erni.keyring import Keyring
+from ansible.module_utils.erni.planning import Plan
+from ansible.module_utils.erni.secrets import SecretSpec
+from ansible.module_utils.erni.vault_store import VaultStore
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "required": True, "choices": ["pending", "promoted", "proven", "revoked", "known"]},
+    "path": {"type": "path", "required": True},
+    # The name makes Ansible suspect a secret; it is a path, and operators want to see it.
+    "password_file": {"type": "path", "required": True, "no_log": False},
+    "specs": {"type": "list", "elements": "dict", "required": True},
+    "names": {"type": "list", "elements": "str", "default": ["all"]},
+    "value": {"type": "str", "default": "", "no_log": True},
+    "logins": {"type": "list", "elements": "str", "default": []},
+    "grace": {"type": "int", "default": 0},
+    "force": {"type": "bool", "default": False},
+    "patient": {"type": "bool", "default": False},
+    "max_days": {"type": "int", "default": 90},
+    "record": {"type": "path"},
+    "environment_name": {"type": "str", "default": ""},
+    "operator": {"type": "str", "default": ""},
+    "reason": {"type": "str", "default": ""},
+    "format": {"type": "str", "choices": ["text", "json"], "default": "text"},
+}
+PRIVATE_FOR_THE_TEAM = 0o644
+
+
+def wanted(before: Keyring, specs: list[SecretSpec], params: dict[str, Any], moment: datetime) -> Keyring:
+    """The keyring after the step that was asked for."""
+    match params["state"]:
+        case "pending":
+            names = rotation_plan.chosen(specs, params["names"], before)
+            fresh = rotation_plan.fresh_values(specs, names, params["value"], before)
+            return keyring.begin(before, fresh, params["logins"], moment)
+        case "promoted":
+            return keyring.promote(before, next(iter(params["logins"]), ""), moment, params["grace"])
+        case "proven":
+            return keyring.prove(before)
+        case "revoked":
+            return keyring.revoke(before, moment, force=params["force"], patient=params["patient"])
+        case _:
+            return before
+
+
+def record(path: str, plan: Plan, params: dict[str, Any], moment: datetime) -> None:
+    """Who replaced or revoked what, and why; no value. It stands beside the vault, for all who may open that."""
+    entry = {
+        "when": keyring.told(moment),
+        "environment": params["environment_name"],
+        "operator": params["operator"],
+        "reason": params["reason"],
+        "actions": [f"{action.kind} {action.subject}" for action in plan.actions],
+    }
+    append_record(path, entry, PRIVATE_FOR_THE_TEAM)
+
+
+def report(found: list[rotation_report.Age], params: dict[str, Any]) -> str:
+    if params["format"] == "json":
+        return json.dumps([asdict(age) for age in found])
+    return rotation_report.table(found, params["max_days"])
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
+    specs = [SecretSpec.from_mapping(spec) for spec in params["specs"]]
+    store = VaultStore(params["path"], params["password_file"], module.run_command)
+    moment = datetime.now(UTC)
+    try:
+        values = store.read()
+        before = Keyring.load(values, store.beside(keyring.MAPPING))
+        after = wanted(before, specs, params, moment)
+        plan = rotation_plan.plan(before, after, params["state"])
+        if plan.changed and not module.check_mode:
+            store.write(after.values, {keyring.MAPPING: after.dump()})
+            if params["record"] and params["state"] in ("proven", "revoked"):
+                record(params["record"], plan, params, moment)
+    except PlatformError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{params['path']} could not be written: {error}. Mend that, and run the verb again.")
+    found = rotation_report.ages(specs, after, params["max_days"], moment)
+    module.exit_json(
+        changed=plan.changed,
+        actions=plan.sentences,
+        rotating=after.unfinished,
+        overdue=[age.name for age in found if age.overdue],
+        figures=rotation_report.figures(found, after, params["environment_name"], params["max_days"]),
+        diff=plan.diff("rotation"),
+        **({"erni_report": report(found, params)} if params["state"] == "known" else {}),
+    )
+
+
+if __name__ == "__main__":
+    main()

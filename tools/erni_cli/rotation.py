@@ -1,0 +1,47 @@
+"""A rotation: several playbooks, since each has to read what the one before has written into the vault.
+
+Servers take whatever the vault holds, so `up` is what brings a step about: first beside what is in use, then in use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .errors import PlatformError
+from .options import Options
+from .steps import Step
+
+
+def steps(verb: str, wanted: Options) -> Iterator[Step]:
+    """Of `rotate`, `rotate-emergency` and `revoke-previous`. A check ends after what it can predict."""
+    plain = replace(wanted, secrets=None, file=None, force=False, confirm=None)
+    if verb == "rotate-emergency" and not wanted.reason:
+        raise PlatformError(
+            "make rotate-emergency does not say what has happened",
+            "people are told, and the incident's record begins with it",
+            "Write REASON='what is suspected, and since when'.",
+        )
+    if verb == "revoke-previous":
+        yield from _revocation(wanted, plain)
+        return
+    began = int(time.time())
+    yield Step(verb, wanted)
+    if wanted.check:
+        return
+    yield Step("up", plain)
+    yield Step("shared/rotation_tried", plain)
+    yield Step("up", plain)
+    yield Step("shared/rotation_proven", plain, {"erni_rotation_began": began})
+    if verb == "rotate-emergency":
+        yield from _revocation(replace(plain, force=True), plain)
+
+
+def _revocation(wanted: Options, plain: Options) -> Iterator[Step]:
+    """First nobody uses a previous value any more: a release that was gone back to since may."""
+    if not wanted.check:
+        yield Step("up", plain)
+    yield Step("revoke-previous", wanted)
+    if not wanted.check:
+        yield Step("up", plain)
