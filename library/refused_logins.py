@@ -10,7 +10,7 @@ description:
   - Reads what they have logged since a moment. Fails with the lines where a login was refused. Changes nothing.
 options:
   platform: {description: "Name of the platform.", type: str, required: true}
-  since: {description: "From when on, in seconds since the epoch.", type: int, required: true}
+  since: {description: "From when on, in seconds since the epoch.", type: float, required: true}
 author: ERNI Building Agents operations
 """
 
@@ -36,7 +36,7 @@ from ansible.module_utils.erni.findings import as_dicts
 
 ARGUMENT_SPEC = {
     "platform": {"type": "str", "required": True},
-    "since": {"type": "int", "required": True},
+    "since": {"type": "float", "required": True},
 }
 
 

@@ -218,7 +218,7 @@ def log_excerpt(client: Any, container: str, hide: list[str], lines: int = LOG_E
     return text
 
 
-def logs_since(client: Any, platform: str, since: int) -> dict[str, str]:
+def logs_since(client: Any, platform: str, since: float) -> dict[str, str]:
     """What each container of a platform has logged since that moment (seconds since the epoch), by its name."""
     labelled = client.containers(all=True, filters={"label": f"{LABEL_PREFIX}platform={platform}"})
     names = sorted(str(container["Names"][0]).lstrip("/") for container in labelled)

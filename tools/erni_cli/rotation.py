@@ -26,7 +26,7 @@ def steps(verb: str, wanted: Options) -> Iterator[Step]:
     if verb == "revoke-previous":
         yield from _revocation(wanted, plain)
         return
-    began = int(time.time())
+    began = f"{time.time():.3f}"
     yield Step(verb, wanted)
     if wanted.check:
         return
@@ -35,11 +35,12 @@ def steps(verb: str, wanted: Options) -> Iterator[Step]:
     yield Step("up", plain)
     yield Step("shared/rotation_proven", plain, {"erni_rotation_began": began})
     if verb == "rotate-emergency":
-        yield from _revocation(replace(plain, force=True), plain)
+        yield Step("revoke-previous", replace(plain, force=True))
+        yield Step("up", plain)
 
 
 def _revocation(wanted: Options, plain: Options) -> Iterator[Step]:
-    """First nobody uses a previous value any more: a release that was gone back to since may."""
+    """First nobody uses a previous value any more: a release that was gone back to since the rotation may."""
     if not wanted.check:
         yield Step("up", plain)
     yield Step("revoke-previous", wanted)

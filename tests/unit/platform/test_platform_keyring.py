@@ -1,4 +1,4 @@
-"""The values of a secret while it is replaced: each step, what is refused, and that an interrupted one is gone on with."""
+"""The values of a secret while it is replaced: each step, what is refused, and what an interrupted one goes on with."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from ansible.module_utils.erni import keyring, refused_logins, rotation_plan, rotation_report
@@ -85,7 +86,7 @@ def test_each_step_is_told_by_name_and_without_a_value() -> None:
     proven = keyring.prove(promoted)
     revoked = keyring.revoke(proven, NOW, force=True)
     rings = (RING, begun, promoted, proven, revoked)
-    plans = [rotation_plan.plan(first, second, "step") for first, second in zip(rings, rings[1:], strict=False)]
+    plans = [rotation_plan.plan(first, second, "step") for first, second in pairwise(rings)]
     assert [plan.kinds for plan in plans] == [["store"], ["promote"], ["prove"], ["revoke"]]
     assert plans[2].sentences == ["db_password is replaced: version 2 serves"]
     told = str([(plan.sentences, plan.diff("x")) for plan in plans])

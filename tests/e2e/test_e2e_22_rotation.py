@@ -1,0 +1,155 @@
+"""Secrets are replaced while users go on; until they are revoked one can go back; a killed run is gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import e2e_web
+import pytest
+from e2e_platform import HTTPS_PORT, PLATFORM_ROOT, Platform
+from e2e_rotation import login_opens, redis_opens, token, user_of
+from e2e_secrets import Evidence, Watch
+from load_generator import Load
+from load_posts import posts_applied_exactly_once
+from load_settings import Settings
+
+RATE = 150.0  # requests a second, mixed
+ROTATED = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
+# What a run says when a step is done: servers have the successor, it is in use, the application moves over, it serves.
+KILLED_AT = ("Redis serves", "is its value from now on", "starts in slot", "Nobody was refused")
+
+
+@pytest.fixture
+def traffic() -> Iterator[Load]:
+    with Load(Settings(port=HTTPS_PORT, authority=str(e2e_web.AUTHORITY), rate=RATE)) as load:
+        yield load
+
+
+def assert_nothing_lost(platform: Platform, traffic: Load) -> None:
+    report = traffic.stop()
+    assert report.failures == [], report.failures_by_kind()
+    assert report.total > 0
+    assert posts_applied_exactly_once(report.posts_answered, platform.sql) == []
+
+
+def assert_opens(secrets: dict[str, str]) -> None:
+    assert len(login_opens(secrets["db_password"])) == 1
+    assert redis_opens(secrets["redis_password"])
+    assert user_of(token(secrets["jwt_secret_key"])) == "ada"
+
+
+def assert_refused(secrets: dict[str, str]) -> None:
+    assert login_opens(secrets["db_password"]) == []
+    assert not redis_opens(secrets["redis_password"])
+    assert user_of(token(secrets["jwt_secret_key"])) is None
+
+
+def test_all_secrets_are_replaced_under_load_and_the_former_are_refused_once_they_are_revoked(
+    running: Platform, traffic: Load
+) -> None:
+    before, containers = running.secrets(), {name: running.identities()[name] for name in ("postgres", "redis")}
+    former_token = token(before["jwt_secret_key"])
+
+    with Watch() as watch:
+        traffic.mark("rotate")
+        rotated = running.make("rotate", reason="a test of rotation", v=3).succeeded()
+    after = running.secrets()
+    assert {name for name in before if before[name] != after[name]} == set(ROTATED)
+    assert_opens(before)
+    assert_opens(after)
+    assert user_of(former_token) == "ada", "users stay logged in"
+
+    traffic.mark("rollback")
+    running.make("rollback").succeeded()
+    assert_opens(after)
+
+    traffic.mark("revoke")
+    kept = running.make("revoke-previous").succeeded()
+    assert "holds no longer" not in kept.output, "its time is not over"
+    assert_opens(before)
+    running.make("revoke-previous", force=1).succeeded()
+    assert_refused(before)
+    assert_opens(after)
+    assert user_of(former_token) is None
+
+    assert_nothing_lost(running, traffic)
+    assert {name: running.identities()[name] for name in containers} == containers, "no store was restarted"
+    assert running.up().changes == []
+    assert_no_value_is_shown([before, after], {"the output": rotated.output, "the process list": watch.text()}, running)
+
+
+def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str], platform: Platform) -> None:
+    for name in ("postgres", "redis", "backend", "nginx"):
+        container = platform.container(name)
+        texts[f"the log of {name}"] = container.logs().decode(errors="replace")
+        texts[f"labels of {name}"] = str(container.labels)
+    texts["the record"] = (platform.inventories / "e2e" / "rotations.jsonl").read_text()
+    texts["the journal"] = (PLATFORM_ROOT / "journal.jsonl").read_text()
+    for secrets in rings:
+        evidence = Evidence(secrets)
+        evidence.texts |= texts
+        assert evidence.leaks() == []
+    record = [json.loads(line) for line in texts["the record"].splitlines()]
+    assert record[0]["reason"] == "a test of rotation"
+    assert record[0]["actions"] == [f"prove {name}" for name in sorted(ROTATED)]
+
+
+def test_a_rotation_that_is_killed_step_by_step_is_gone_on_with_and_costs_no_request(
+    running: Platform, traffic: Load
+) -> None:
+    running.make("revoke-previous", force=1).succeeded()
+    before = running.secrets()
+    for step in KILLED_AT:
+        traffic.mark(f"killed at {step}")
+        run = running.start("rotate", secrets="DB_PASSWORD,redis_password")
+        run.says(step)
+        run.kill()
+        assert_opens(running.secrets())
+        assert_opens(before)
+    finished = running.make("rotate", secrets="db_password,redis_password").succeeded()
+    after = running.secrets()
+    assert "db_password is replaced: version" in finished.output
+    assert_opens(after)
+    assert after["db_password"] != before["db_password"]
+    running.make("revoke-previous", force=1).succeeded()
+    assert login_opens(before["db_password"]) == []
+    assert not redis_opens(before["redis_password"])
+    assert_nothing_lost(running, traffic)
+
+
+def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(running: Platform) -> None:
+    running.make("rotate-emergency").refused("make rotate-emergency does not say what has happened")
+    before = running.secrets()
+    running.make("rotate-emergency", reason="a key was seen in a chat").succeeded()
+    assert_refused(before)
+    assert_opens(running.secrets())
+    (record,) = (running.inventories / "e2e" / "incidents").iterdir()
+    assert "a key was seen in a chat" in record.read_text()
+    assert "## Why it could happen" in record.read_text()
+    status = running.make("rotation-status").succeeded().output
+    assert status.count("90 days  in time") == 6, status
+    assert (
+        'erni_secret_overdue{environment="e2e",secret="db_password"} 0.0'
+        in (PLATFORM_ROOT / "metrics" / "erni_secrets.prom").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"secrets": "no_such"}, "There is no secret 'no_such'"),
+        ({"secrets": "postgres_superuser_password"}, "make rotate cannot replace postgres_superuser_password"),
+        ({"secrets": "a b"}, "names no secrets"),
+        ({"secrets": "openai_api_key"}, "The new value of openai_api_key is not known"),
+        ({"args": {"backend_reads_previous_keys": False}}, "All users will have to log in again"),
+    ],
+)
+def test_what_cannot_be_rotated_is_refused_before_anything_is_touched(
+    running: Platform, options: dict[str, object], told: str
+) -> None:
+    vault = (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes()
+    refused = running.make("rotate", **options)
+    assert refused.code != 0
+    assert told in " ".join(refused.output.split())
+    assert (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes() == vault
