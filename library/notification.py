@@ -13,7 +13,7 @@ options:
   event:
     description: What has happened.
     type: str
-    choices: [started, succeeded, failed, rolled_back]
+    choices: [started, succeeded, failed, rolled_back, reminder]
     required: true
   environment_name: {description: "In which environment.", type: str, required: true}
   verb: {description: "The verb that runs.", type: str, required: true}

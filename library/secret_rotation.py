@@ -42,6 +42,7 @@ options:
     type: bool
     default: false
   max_days: {description: "The age at which a secret should be replaced, in days.", type: int, default: 90}
+  warn_days: {description: "How long before that it is due soon, in days.", type: int, default: 14}
   record: {description: "File to which what was proven or revoked is appended, a JSON object a line.", type: path}
   environment_name: {description: Name of the environment., type: str, default: ""}
   operator: {description: Who rotates., type: str, default: ""}
@@ -83,6 +84,11 @@ overdue:
   returned: always
   type: list
   elements: str
+due_soon:
+  description: Names of secrets that will be in less than O(warn_days).
+  returned: always
+  type: list
+  elements: str
 figures:
   description: Ages in Prometheus' text format.
   returned: always
@@ -120,6 +126,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "force": {"type": "bool", "default": False},
     "patient": {"type": "bool", "default": False},
     "max_days": {"type": "int", "default": 90},
+    "warn_days": {"type": "int", "default": 14},
     "record": {"type": "path"},
     "environment_name": {"type": "str", "default": ""},
     "operator": {"type": "str", "default": ""},
@@ -189,6 +196,7 @@ def main() -> None:
         actions=plan.sentences,
         rotating=after.unfinished,
         overdue=[age.name for age in found if age.overdue],
+        due_soon=[age.name for age in found if age.due_within(params["warn_days"])],
         figures=rotation_report.figures(found, after, params["environment_name"], params["max_days"]),
         diff=plan.diff("rotation"),
         **({"erni_report": report(found, params)} if params["state"] == "known" else {}),

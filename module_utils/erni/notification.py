@@ -14,14 +14,18 @@ from typing import Any
 from .errors import PlatformError
 from .excerpts import one_line
 
-STARTED, SUCCEEDED, FAILED, ROLLED_BACK = EVENTS = ("started", "succeeded", "failed", "rolled_back")
+STARTED, SUCCEEDED, FAILED, ROLLED_BACK, REMINDER = EVENTS = (
+    *("started", "succeeded", "failed", "rolled_back"),
+    "reminder",
+)
 ENDINGS = {
     STARTED: "has begun",
     SUCCEEDED: "succeeded",
     FAILED: "failed",
     ROLLED_BACK: "was rolled back: what served before serves again",
+    REMINDER: "reminds of what is soon to be done",
 }
-COLORS = {STARTED: "#439fe0", SUCCEEDED: "good", FAILED: "danger", ROLLED_BACK: "warning"}
+COLORS = {STARTED: "#439fe0", SUCCEEDED: "good", FAILED: "danger", ROLLED_BACK: "warning", REMINDER: "#764fa5"}
 # What browsers take for one, too (HTML standard, section 4.10.5.1.5): RFC 5322 without its quoting and comments.
 ADDRESS = re.compile(
     r"(?P<user>[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+)@(?P<domain>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"

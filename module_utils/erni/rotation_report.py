@@ -22,13 +22,20 @@ GAUGES = {
 
 @dataclass(frozen=True)
 class Age:
-    """Of one secret. ``seconds`` is None where nobody knows."""
+    """Of one secret. ``seconds`` is None where nobody knows, ``days_left`` how long it may stay."""
 
     name: str
     version: int
     seconds: float | None
-    overdue: bool
+    days_left: float
     remark: str
+
+    @property
+    def overdue(self) -> bool:
+        return self.days_left < 0
+
+    def due_within(self, days: int) -> bool:
+        return 0 <= self.days_left <= days
 
     def as_row(self, max_days: int) -> dict[str, str]:
         days = "unknown" if self.seconds is None else f"{self.seconds / DAY:.0f} days"
@@ -50,8 +57,8 @@ def ages(specs: Iterable[SecretSpec], keyring: Keyring, max_days: int, moment: d
             continue
         now = keyring.now.get(spec.name)
         seconds = (moment - parsed(now.since)).total_seconds() if now and now.since else None
-        overdue = seconds is None or seconds > max_days * DAY
-        found.append(Age(spec.name, now.version if now else 1, seconds, overdue, _remark(spec.name, keyring, moment)))
+        left = -1.0 if seconds is None else max_days - seconds / DAY
+        found.append(Age(spec.name, now.version if now else 1, seconds, left, _remark(spec.name, keyring, moment)))
     return found
 
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from ansible.module_utils.erni.keyring import due
+
+from . import rekey, vault
+from .environment import Environment
 from .errors import PlatformError
 from .options import Options
 from .steps import Step
 
 
-def steps(verb: str, wanted: Options) -> Iterator[Step]:
+def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step]:
     """Of `rotate`, `rotate-emergency` and `revoke-previous`. A check ends after what it can predict."""
     plain = replace(wanted, secrets=None, file=None, force=False, confirm=None)
     if verb == "rotate-emergency" and not wanted.reason:
@@ -24,7 +29,7 @@ def steps(verb: str, wanted: Options) -> Iterator[Step]:
             "Write REASON='what is suspected, and since when'.",
         )
     if verb == "revoke-previous":
-        yield from _revocation(wanted, plain)
+        yield from _revocation(environment, wanted, plain)
         return
     began = f"{time.time():.3f}"
     yield Step(verb, wanted)
@@ -39,10 +44,25 @@ def steps(verb: str, wanted: Options) -> Iterator[Step]:
         yield Step("up", plain)
 
 
-def _revocation(wanted: Options, plain: Options) -> Iterator[Step]:
+def names_the_vault_password(wanted: Options) -> bool:
+    """Which is replaced by itself.
+
+    :raises PlatformError: when other secrets are named beside it.
+    """
+    names = (wanted.secrets or "").lower().split(",")
+    if rekey.NAME in names and len(names) > 1:
+        raise PlatformError(
+            f"{rekey.NAME} is replaced by itself", "the others are in the vault that it opens", "Name it alone."
+        )
+    return rekey.NAME in names
+
+
+def _revocation(environment: Environment, wanted: Options, plain: Options) -> Iterator[Step]:
     """First nobody uses a previous value any more: a release that was gone back to since the rotation may."""
-    if not wanted.check:
+    ring = vault.read_keyring(environment)
+    ends = bool(ring.previous if wanted.force else due(ring, datetime.now(UTC))) and not wanted.check
+    if ends:
         yield Step("up", plain)
     yield Step("revoke-previous", wanted)
-    if not wanted.check:
+    if ends:
         yield Step("up", plain)

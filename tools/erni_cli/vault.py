@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.erni import keyring
+from ansible.module_utils.erni.keyring import Keyring
 
+from . import rekey
 from .environment import Environment, group_variable
 from .errors import PlatformError
 
@@ -21,12 +25,25 @@ def missing_secrets(environment: Environment) -> list[str]:
     return [spec["name"] for spec in specs if spec["name"] not in existing and not spec.get("optional")]
 
 
+def read_keyring(environment: Environment) -> Keyring:
+    """The secrets with what is known of their succession."""
+    content = _content(environment)
+    return Keyring.load(_secrets_in(content, environment), content.get(keyring.MAPPING) or {})
+
+
 def read_secrets(environment: Environment) -> dict[str, Any]:
     """The decrypted mapping ``erni_secrets``; empty when there is no vault file."""
-    if not environment.vault_file.exists():
-        return {}
-    content = yaml.safe_load(_decrypt(environment)) or {}
-    secrets = content.get("erni_secrets", {}) if isinstance(content, dict) else None
+    return _secrets_in(_content(environment), environment)
+
+
+def _content(environment: Environment) -> dict[str, Any]:
+    """Of the vault file, decrypted."""
+    content = yaml.safe_load(decrypted(environment)) if environment.vault_file.exists() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _secrets_in(content: dict[str, Any], environment: Environment) -> dict[str, Any]:
+    secrets = content.get("erni_secrets", {} if not environment.vault_file.exists() else None)
     if not isinstance(secrets, dict):
         raise PlatformError(
             f"{environment.vault_file} has no mapping 'erni_secrets'",
@@ -35,14 +52,33 @@ def read_secrets(environment: Environment) -> dict[str, Any]:
     return secrets
 
 
-def _decrypt(environment: Environment) -> bytes:
+def decrypted(environment: Environment) -> bytes:
+    """What the vault file holds. Where a run that replaced the password was killed, its end comes first.
+
+    :raises PlatformError: when the file is not encrypted, or the password does not open it.
+    """
+    text = environment.vault_file.read_bytes()
+    password_file = environment.vault_password_file
+    _refuse_what_cannot_be_opened(environment, text)
+    content = _opened(text, password_file)
+    if content is None and rekey.next_file(environment).exists():
+        content = _opened(text, rekey.next_file(environment))
+        if content is not None:
+            rekey.settle(environment)
+    if content is None:
+        raise PlatformError(
+            f"The secrets of '{environment.name}' cannot be read",
+            f"the password in {password_file} does not open {environment.vault_file}",
+            "Put the password that encrypted it there, or name its file in ERNI_VAULT_PASSWORD_FILE.",
+        )
+    return content
+
+
+def _refuse_what_cannot_be_opened(environment: Environment, text: bytes) -> None:
     # Imported here: it costs 0.3 s, which an environment without a vault file need not pay.
-    from ansible.errors import AnsibleError
-    from ansible.parsing.dataloader import DataLoader
-    from ansible.parsing.vault import VaultLib, get_file_vault_secret, is_encrypted
+    from ansible.parsing.vault import is_encrypted
 
     path, password_file = environment.vault_file, environment.vault_password_file
-    text = path.read_bytes()
     if not is_encrypted(text):
         raise PlatformError(
             f"{path} is not encrypted",
@@ -54,13 +90,32 @@ def _decrypt(environment: Environment) -> bytes:
             f"the vault password file {password_file} is missing or not readable",
             "Put the password there (mode 0600), or name its file in ERNI_VAULT_PASSWORD_FILE.",
         )
+
+
+def _opened(text: bytes, password_file: Path) -> bytes | None:
+    """None where the password does not open it."""
+    from ansible.errors import AnsibleError
+    from ansible.parsing.vault import VaultLib
+
     try:
-        secret = get_file_vault_secret(filename=str(password_file), loader=DataLoader())
-        secret.load()
-        return bytes(VaultLib([("default", secret)]).decrypt(text))
+        return bytes(VaultLib([("default", _secret_in(password_file))]).decrypt(text))
     except AnsibleError:
-        raise PlatformError(
-            f"The secrets of '{environment.name}' cannot be read",
-            f"the password in {password_file} does not open {path}",
-            "Put the password that encrypted it there, or name its file in ERNI_VAULT_PASSWORD_FILE.",
-        ) from None
+        return None
+
+
+def encrypted(content: bytes, password_file: Path) -> str:
+    """As ``ansible-vault`` writes it."""
+    from ansible.parsing.vault import VaultLib
+
+    secret = _secret_in(password_file)
+    return bytes(VaultLib([("default", secret)]).encrypt(content, secret=secret)).decode()
+
+
+def _secret_in(password_file: Path) -> Any:
+    """What the file holds, or what it prints if it is a program."""
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.parsing.vault import get_file_vault_secret
+
+    secret = get_file_vault_secret(filename=str(password_file), loader=DataLoader())
+    secret.load()
+    return secret

@@ -112,6 +112,14 @@ def test_a_secret_is_overdue_once_it_is_older_than_it_should_be_or_nobody_knows(
     assert (age.name, age.overdue) == ("db_password", overdue)
 
 
+@pytest.mark.parametrize(
+    ("days", "soon"), [(0, False), (75.9, False), (76, True), (90, True), (90.1, False), (400, False)]
+)
+def test_people_are_reminded_in_the_last_days_before(days: float, soon: bool) -> None:
+    ring = Keyring(RING.values, now={"db_password": Current(before(days))})
+    assert rotation_report.ages(SPECS, ring, 90, NOW)[0].due_within(14) == soon
+
+
 def test_the_table_tells_of_each_secret_that_can_be_rotated_and_is_there() -> None:
     ring = keyring.prove(keyring.promote(keyring.begin(RING, {"db_password": "next"}, ("a", "b"), NOW), "a", NOW, 60))
     table = rotation_report.table(rotation_report.ages(SPECS, ring, 90, NOW), 90)

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from ansible.module_utils.erni import keyring
+from ansible.module_utils.erni.keyring import Keyring
 
-from erni_cli import rotation
+from erni_cli import rotation, vault
+from erni_cli.environment import Environment
 from erni_cli.errors import PlatformError
 from erni_cli.options import Options
 
+DEMO = Environment("demo", Path("/inventories/demo"), Path("/inventories/demo/.vault_password"))
 WANTED = Options(secrets="db_password", file="/somewhere", reason="why", force=True)
 ROTATION = ["up", "shared/rotation_tried", "up", "shared/rotation_proven"]
+RING = Keyring({"secret_key": "first"})
+
+
+@pytest.fixture(autouse=True)
+def _ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotation that has just ended."""
+    now = datetime.now(UTC)
+    begun = keyring.begin(RING, {"secret_key": "second"}, (), now)
+    ring = keyring.prove(keyring.promote(begun, "", now, grace=3600))
+    monkeypatch.setattr(vault, "read_keyring", lambda _: ring)
 
 
 @pytest.mark.parametrize(
@@ -23,21 +39,29 @@ ROTATION = ["up", "shared/rotation_tried", "up", "shared/rotation_proven"]
     ],
 )
 def test_a_verb_is_these_playbooks(verb: str, books: list[str]) -> None:
-    steps = list(rotation.steps(verb, WANTED))
+    steps = list(rotation.steps(verb, DEMO, WANTED))
     assert [step.book for step in steps] == books
-    assert {step.verb for step in steps} == {verb.replace("-emergency", ""), verb, "up", *books} - {
-        "shared/rotation_tried",
-        "shared/rotation_proven",
-    }
+    assert {step.verb for step in steps if step.book.startswith("shared/")} <= {"rotate"}
+
+
+@pytest.mark.parametrize("grace", [-1, 3600])
+def test_where_no_previous_values_time_is_over_the_platform_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, grace: int
+) -> None:
+    begun = keyring.begin(RING, {"secret_key": "second"}, (), datetime.now(UTC) - timedelta(seconds=1))
+    ring = keyring.prove(keyring.promote(begun, "", datetime.now(UTC), grace))
+    monkeypatch.setattr(vault, "read_keyring", lambda _: ring)
+    books = [step.book for step in rotation.steps("revoke-previous", DEMO, replace(WANTED, force=False))]
+    assert books == (["up", "revoke-previous", "up"] if grace < 0 else ["revoke-previous"])
 
 
 @pytest.mark.parametrize("verb", ["rotate", "rotate-emergency", "revoke-previous"])
 def test_a_check_ends_with_what_it_can_predict(verb: str) -> None:
-    assert [step.book for step in rotation.steps(verb, replace(WANTED, check=True))] == [verb]
+    assert [step.book for step in rotation.steps(verb, DEMO, replace(WANTED, check=True))] == [verb]
 
 
 def test_what_is_rotated_is_told_once_and_an_emergency_forces_the_revocation() -> None:
-    steps = list(rotation.steps("rotate-emergency", replace(WANTED, force=False)))
+    steps = list(rotation.steps("rotate-emergency", DEMO, replace(WANTED, force=False)))
     assert [step.options.secrets for step in steps] == ["db_password"] + [None] * 6
     assert [step.book for step in steps if step.options.force] == ["revoke-previous"]
     assert all(step.options.reason == "why" for step in steps)
@@ -45,4 +69,4 @@ def test_what_is_rotated_is_told_once_and_an_emergency_forces_the_revocation() -
 
 def test_an_emergency_has_to_be_explained() -> None:
     with pytest.raises(PlatformError, match="does not say what has happened"):
-        next(rotation.steps("rotate-emergency", replace(WANTED, reason=None)))
+        next(rotation.steps("rotate-emergency", DEMO, replace(WANTED, reason=None)))
