@@ -22,11 +22,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
-import yaml
 from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
+from runbook_compose import Compose
 from transition_times import Bound, Transition, bounds_table, transitions
 
 sys.path.append(str(ROOT / "tests" / "load"))
@@ -115,63 +114,14 @@ def quiet(make: Callable[..., float], release: Iterator[str]) -> list[Bound]:
 
 def with_compose(folder: Path) -> Outcome:
     """The runbook's two commands, for the container that serves, at its address and under its name on the network."""
-    client = docker.APIClient(version="auto")
-    inspected = client.inspect_container(f"{NAME}-backend")
-    file = folder / "docker-compose.yml"
-    file.write_text(yaml.safe_dump(compose_file(inspected, folder)), encoding="utf-8")
-    file.chmod(0o600)
-    compose = ["docker-compose", "--project-name", f"{NAME}-runbook", "--file", str(file), "up", "--detach"]
-    # What waits in the other slot would answer in place of the one that is replaced.
-    names = [f"{NAME}-backend{suffix}" for suffix in ("", "-blue", "-green")]
-    for name in filter(lambda each: exists(client, each), names):
-        client.remove_container(name, force=True)
+    with Compose(folder, f"{TAG}:runbook") as compose:
 
-    def bring(label: str) -> float:
-        (folder / "Dockerfile").write_text(f"FROM {inspected['Config']['Image']}\nLABEL variant={label}\n")
-        return timed([*compose, "--no-deps", "--build", "backend"], env=clean_environment())
+        def bring(label: str) -> float:
+            compose.dockerfile(f"LABEL variant={label}")
+            return compose.up("--build")
 
-    try:
         bring("former")
         return under_load(RUNBOOK_CYCLES, lambda: bring("new"), lambda: bring("former"))
-    finally:
-        client.remove_container(f"{NAME}-backend", force=True)
-
-
-def exists(client: Any, name: str) -> bool:
-    return bool(client.containers(all=True, filters={"name": f"^/{name}$"}))
-
-
-def compose_file(inspected: dict[str, Any], folder: Path) -> dict[str, Any]:
-    config, host = inspected["Config"], inspected["HostConfig"]
-    health = config["Healthcheck"]
-    networks = {
-        name: {"ipv4_address": end["IPAddress"], "aliases": ["backend", "backend-blue", "backend-green"]}
-        for name, end in inspected["NetworkSettings"]["Networks"].items()
-    }
-    service = {
-        "build": {"context": str(folder)},
-        "image": f"{TAG}:runbook",
-        "container_name": f"{NAME}-backend",
-        "environment": [entry.replace("$", "$$") for entry in config["Env"]],
-        "volumes": [
-            {"type": m["Type"], "source": m["Source"], "target": m["Target"]} for m in host.get("Mounts") or []
-        ],
-        "tmpfs": [f"{path}:{options}" for path, options in (host.get("Tmpfs") or {}).items()],
-        "networks": networks,
-        "stop_grace_period": f"{config['StopTimeout']}s",
-        "restart": "unless-stopped",
-        "healthcheck": {
-            "test": [word.replace("$", "$$") for word in health["Test"]],
-            "interval": f"{health['Interval'] // 10**9}s",
-        },
-    }
-    volumes = {m["Source"]: {"external": True} for m in host.get("Mounts") or [] if m["Type"] == "volume"}
-    return {
-        "version": "2.4",
-        "services": {"backend": service},
-        "networks": {name: {"external": True} for name in networks},
-        "volumes": volumes,
-    }
 
 
 def table(outcomes: dict[str, Outcome]) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
-import time
-
 import e2e_web
 import psycopg2
 import redis
-from e2e_platform import PLATFORM_ROOT
+import signed_token
+from e2e_platform import HTTPS_PORT, PLATFORM_ROOT
 
 LOGINS = ("erni_app_a", "erni_app_b")
 REFUSALS = ("authentication failed", "not permitted to log in")
@@ -43,20 +38,6 @@ def redis_opens(password: str) -> bool:
         client.close()
 
 
-def token(key: str) -> str:
-    """As the application signs it (RFC 7519, RFC 7515 section 3.1; HS256)."""
-    claims = {"sub": "ada", "exp": int(time.time()) + 1800}
-    parts = [_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
-    signature = hmac.digest(key.encode(), ".".join(parts).encode(), hashlib.sha256)
-    return ".".join((*parts, _encoded(signature)))
-
-
-def _encoded(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
 def user_of(bearer: str) -> str | None:
     """Whom the application takes for logged in, None where it refuses the token."""
-    answer = e2e_web.secure("GET", "/api/users/me", headers={"Authorization": f"Bearer {bearer}"})
-    assert answer.status in (200, 401), answer
-    return str(answer.json()["username"]) if answer.status == 200 else None
+    return signed_token.user_of(bearer, HTTPS_PORT, str(e2e_web.AUTHORITY))

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import e2e_web
 import pytest
 from e2e_platform import HTTPS_PORT, PLATFORM_ROOT, Platform
-from e2e_rotation import login_opens, redis_opens, token, user_of
+from e2e_rotation import login_opens, redis_opens, user_of
 from e2e_secrets import Evidence, Watch
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
 from load_settings import Settings
+from signed_token import token
 
 RATE = 150.0  # requests a second, mixed
 ROTATED = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
