@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.erni.actions_secrets import GitHub, Repository, plan
 from ansible.module_utils.erni.errors import PlatformError
+from module_run import run_module
 from nacl.public import PrivateKey, SealedBox
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-right-to-write"
 WRITTEN = "2026-01-07T12:00:00Z"
 PATH = re.compile(r"/repos/erni/agents/(actions|environments/[^/]+)/secrets(/[^?]+)?(\?.*)?$")
@@ -135,10 +132,7 @@ def test_the_module_sends_once_and_shows_no_value(server: Server) -> None:
     }
 
     def run(*flags: str) -> str:
-        words = [str(Path(sys.executable).with_name("ansible")), "-i", "localhost,", "-c", "local", "localhost", "-vvv"]
-        words += ["-m", "actions_secrets", "-a", json.dumps(arguments), *flags]
-        words += ["-e", f"ansible_python_interpreter={sys.executable}"]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        done = run_module("actions_secrets", arguments, *flags)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "a-value-of-length" not in done.stdout + done.stderr
         return done.stdout
