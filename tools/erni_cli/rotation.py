@@ -18,6 +18,8 @@ from .errors import PlatformError
 from .options import Options
 from .steps import Step
 
+QUIETLY = {"erni_status_is_told": False}  # the last one tells how all services are
+
 
 def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step]:
     """Of `rotate`, `rotate-emergency` and `revoke-previous`. A check ends after what it can predict."""
@@ -35,7 +37,7 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     yield Step(verb, wanted)
     if wanted.check:
         return
-    yield Step("up", plain)
+    yield Step("up", plain, QUIETLY)
     yield Step("shared/rotation_tried", plain)
     yield Step("up", plain)
     yield Step("shared/rotation_proven", plain, {"erni_rotation_began": began})
@@ -62,7 +64,7 @@ def _revocation(environment: Environment, wanted: Options, plain: Options) -> It
     ring = vault.read_keyring(environment)
     ends = bool(ring.previous if wanted.force else due(ring, datetime.now(UTC))) and not wanted.check
     if ends:
-        yield Step("up", plain)
+        yield Step("up", plain, QUIETLY)
     yield Step("revoke-previous", wanted)
     if ends:
         yield Step("up", plain)
