@@ -47,6 +47,13 @@ class Server:
             cursor.execute(statement)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def verifier(self, role: str) -> str | None:
+        """What is left of the role's password, None where it has none."""
+        with self.as_admin() as connected, connected.cursor() as cursor:
+            cursor.execute("select rolpassword from pg_authid where rolname = %s", (role,))
+            (found,) = cursor.fetchone()
+        return None if found is None else str(found)
+
     def log_in(self, database: str, login: Login) -> Any:
         return psycopg2.connect(host=self.folder, dbname=database, user=login.name, password=login.password)
 

@@ -88,15 +88,20 @@ def test_a_login_that_is_not_in_use_and_the_owner_cannot_log_in(server: Server, 
             server.log_in(spec.name, Login(role, "whatever"))
 
 
-def test_a_login_that_is_no_longer_in_use_is_locked(server: Server, spec: DatabaseSpec) -> None:
+def test_a_login_that_is_no_longer_in_use_is_locked_and_its_sessions_end(server: Server, spec: DatabaseSpec) -> None:
     server.converge(spec)
+    former = server.log_in(spec.name, spec.logins[0])
     swapped = replace(spec, logins=(Login(spec.logins[0].name), Login(spec.logins[1].name, spec.logins[0].password)))
 
     plan = server.converge(swapped)
 
-    assert sorted(plan.kinds) == ["forbid_login", "set_password"]
+    assert sorted(plan.kinds) == ["end_sessions", "retire_login", "set_password"]
+    with pytest.raises(psycopg2.OperationalError), former.cursor() as cursor:
+        cursor.execute("select 1")
+    assert server.verifier(spec.logins[0].name) is None, "it would hold again once the login may log in"
+    assert not server.converge(swapped).changed
     server.log_in(spec.name, swapped.logins[1]).close()
-    with pytest.raises(psycopg2.OperationalError, match="is not permitted to log in"):
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         server.log_in(spec.name, spec.logins[0])
 
 
