@@ -33,6 +33,8 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     if verb == "revoke-previous":
         yield from _revocation(environment, wanted, plain)
         return
+    if verb == "rotate-emergency" and not wanted.check:
+        yield from _what_was_interrupted(environment, plain)
     began = f"{time.time():.3f}"
     yield Step(verb, wanted)
     if wanted.check:
@@ -44,6 +46,12 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     if verb == "rotate-emergency":
         yield Step("revoke-previous", replace(plain, force=True))
         yield Step("up", plain)
+
+
+def _what_was_interrupted(environment: Environment, plain: Options) -> Iterator[Step]:
+    """It ends first: a rotation under way is not begun anew, and in an emergency its values may be known, too."""
+    if unfinished := vault.read_keyring(environment).unfinished:
+        yield from steps("rotate", environment, replace(plain, secrets=",".join(unfinished)))
 
 
 def names_the_vault_password(wanted: Options) -> bool:

@@ -44,6 +44,14 @@ def test_a_verb_is_these_playbooks(verb: str, books: list[str]) -> None:
     assert {step.verb for step in steps if step.book.startswith("shared/")} <= {"rotate"}
 
 
+def test_in_an_emergency_what_was_interrupted_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = keyring.begin(RING, {"secret_key": "second"}, (), datetime.now(UTC))
+    monkeypatch.setattr(vault, "read_keyring", lambda _: begun)
+    steps = list(rotation.steps("rotate-emergency", DEMO, WANTED))
+    assert [step.book for step in steps][:6] == ["rotate", *ROTATION, "rotate-emergency"]
+    assert steps[0].options.secrets == "secret_key"
+
+
 @pytest.mark.parametrize("grace", [-1, 3600])
 def test_where_no_previous_values_time_is_over_the_platform_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, grace: int
