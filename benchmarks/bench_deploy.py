@@ -25,7 +25,7 @@ from pathlib import Path
 
 import docker
 from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
-from runbook_compose import Compose
+from runbook_compose import Compose, forget_images
 from transition_times import Bound, Transition, bounds_table, transitions
 
 sys.path.append(str(ROOT / "tests" / "load"))
@@ -169,8 +169,7 @@ def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
     finally:
         make("destroy", "CONFIRM=bench", "VOLUMES=1")
         shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
-        for image in docker.from_env().images.list(filters={"reference": f"{TAG}*"}):
-            docker.from_env().images.remove(image.id, force=True)
+        forget_images(TAG)
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from pathlib import Path
 import docker
 import yaml
 from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
-from runbook_compose import Compose
+from runbook_compose import Compose, forget_images
 
 sys.path.append(str(ROOT / "tests" / "load"))
 sys.path.append(str(ROOT / "tests" / "shared"))
@@ -42,6 +43,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 RATE = float(os.environ.get("RATE", "300"))
 SECRETS = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
 LONGEST_SECONDS = 60.0
+BACK_SECONDS = 60.0
 OURS = "make rotate, make revoke-previous"
 FURTHER = {
     "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
@@ -98,7 +100,15 @@ class Platform:
         return dict(entry.split("=", 1) for entry in entries)["JWT_SECRET_KEY"]
 
     def is_logged_in(self, bearer: str) -> bool:
-        return user_of(bearer, self.port, self.authority) is not None
+        """Asked until there is an answer: after the runbook's way the backend is away for a while."""
+        deadline = time.monotonic() + BACK_SECONDS
+        while True:
+            try:
+                return user_of(bearer, self.port, self.authority) is not None
+            except (AssertionError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
 
 def under_load(platform: Platform, rotations: list[Callable[[], float]]) -> Outcome:
@@ -176,8 +186,7 @@ def measure(folder: Path) -> dict[str, Outcome]:
     finally:
         platform.make("destroy", "CONFIRM=bench", "VOLUMES=1")
         shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
-        for image in docker.from_env().images.list(filters={"reference": f"{NAME}-release/backend*"}):
-            docker.from_env().images.remove(image.id, force=True)
+        forget_images(f"{NAME}-release/backend")
 
 
 def main() -> int:

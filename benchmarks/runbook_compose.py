@@ -62,6 +62,15 @@ class Compose:
         self._file.write_text(yaml.safe_dump(self._content), encoding="utf-8")
 
 
+def forget_images(repository: str) -> None:
+    """By their tags: what is made of them, or they of, stays where something needs it."""
+    engine = docker.from_env()
+    for image in engine.images.list(filters={"reference": f"{repository}*"}):
+        for tag in image.tags:
+            if tag.startswith(repository):
+                engine.images.remove(tag, force=True)
+
+
 def compose_file(inspected: dict[str, Any], folder: Path, image: str) -> dict[str, Any]:
     config, host = inspected["Config"], inspected["HostConfig"]
     health = config["Healthcheck"]
