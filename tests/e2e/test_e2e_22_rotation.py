@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import e2e_web
 import pytest
@@ -34,16 +39,16 @@ def assert_nothing_lost(platform: Platform, traffic: Load) -> None:
     assert posts_applied_exactly_once(report.posts_answered, platform.sql) == []
 
 
-def assert_opens(secrets: dict[str, str]) -> None:
-    assert len(login_opens(secrets["db_password"])) == 1
-    assert redis_opens(secrets["redis_password"])
-    assert user_of(token(secrets["jwt_secret_key"])) == "ada"
+def assert_opens(values: dict[str, str]) -> None:
+    assert len(login_opens(values["db_password"])) == 1
+    assert redis_opens(values["redis_password"])
+    assert user_of(token(values["jwt_secret_key"])) == "ada"
 
 
-def assert_refused(secrets: dict[str, str]) -> None:
-    assert login_opens(secrets["db_password"]) == []
-    assert not redis_opens(secrets["redis_password"])
-    assert user_of(token(secrets["jwt_secret_key"])) is None
+def assert_refused(values: dict[str, str]) -> None:
+    assert login_opens(values["db_password"]) == []
+    assert not redis_opens(values["redis_password"])
+    assert user_of(token(values["jwt_secret_key"])) is None
 
 
 def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_values_once_they_are_revoked(
@@ -95,8 +100,8 @@ def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str],
         texts[f"labels of {name}"] = str(container.labels)
     texts["the record"] = (platform.inventories / "e2e" / "rotations.jsonl").read_text()
     texts["the journal"] = (PLATFORM_ROOT / "journal.jsonl").read_text()
-    for secrets in rings:
-        evidence = Evidence(secrets)
+    for values in rings:
+        evidence = Evidence(values)
         evidence.texts |= texts
         assert evidence.leaks() == []
     record = [json.loads(line) for line in texts["the record"].splitlines()]
@@ -123,6 +128,54 @@ def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(runni
     )
 
 
+@contextmanager
+def openai(key: str) -> Iterator[str]:
+    """The URL of an API that knows one key (its reference, "Authentication" and "Models")."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/v1/models" and self.headers["Authorization"] == f"Bearer {key}"
+            content = b'{"object": "list", "data": []}' if known else b'{"error": {"code": "invalid_api_key"}}'
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_key_from_elsewhere_is_tried_before_it_is_used(running: Platform, tmp_path: Path) -> None:
+    key, file = f"key-{secrets.token_urlsafe(24)}", tmp_path / "key"
+    before = running.secrets()
+    with openai(key) as url:
+        options = {"secrets": "openai_api_key", "file": file, "args": {"rotation_openai_url": url}, "v": 3}
+        file.write_text(f"key-{secrets.token_urlsafe(24)}\n")
+        refused = running.make("rotate", **options)
+        assert refused.code != 0
+        assert f"{url} does not take the new value of openai_api_key: it answers 401. Nothing" in _one_line(
+            refused.output
+        )
+        assert running.secrets() == before
+        file.write_text(f"{key}\n")
+        rotated = running.make("rotate", **options).succeeded()
+    assert running.secrets() == {**before, "openai_api_key": key}
+    environment = running.container("backend").attrs["Config"]["Env"]
+    assert f"OPENAI_API_KEY={key}" in environment
+    assert key not in rotated.output
+    assert before["openai_api_key"] not in rotated.output
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -139,5 +192,9 @@ def test_what_cannot_be_rotated_is_refused_before_anything_is_touched(
     vault = (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes()
     refused = running.make("rotate", **options)
     assert refused.code != 0
-    assert told in " ".join(refused.output.split())
+    assert told in _one_line(refused.output)
     assert (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes() == vault
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
