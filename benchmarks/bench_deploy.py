@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
+from platform_copy import NAME, ROOT, UNDER_LOAD, VARIABLES, clean_environment, inventory, timed
 from runbook_compose import Compose, forget_images
 from transition_times import Bound, Transition, bounds_table, transitions
 
@@ -40,11 +40,6 @@ RUNBOOK_CYCLES = min(CYCLES, 10)  # each of them is an outage, and they are all 
 QUIET_CYCLES = 3  # of each kind, without load
 RATE = float(os.environ.get("RATE", "300"))
 TAG = f"{NAME}-release/backend"
-FURTHER = {
-    "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
-    "release_bake_seconds": 1,
-    "release_drain_seconds": 12,
-}
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ def report_kinds(outcome: Outcome) -> str:
 
 
 def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
-    inventory(folder, FURTHER | {"release_evidence_file": str(folder / "releases.jsonl")})
+    inventory(folder, UNDER_LOAD | {"release_evidence_file": str(folder / "releases.jsonl")})
     context = folder / "context"
     context.mkdir()
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import docker
 import yaml
-from platform_copy import NAME, ROOT, VARIABLES, clean_environment, inventory, timed
+from platform_copy import NAME, ROOT, UNDER_LOAD, VARIABLES, clean_environment, inventory, timed
 from runbook_compose import Compose, forget_images
 
 sys.path.append(str(ROOT / "tests" / "load"))
@@ -45,11 +45,6 @@ SECRETS = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
 LONGEST_SECONDS = 60.0
 BACK_SECONDS = 60.0
 OURS = "make rotate, make revoke-previous"
-FURTHER = {
-    "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
-    "release_bake_seconds": 1,
-    "release_drain_seconds": 12,
-}
 
 
 @dataclass(frozen=True)
@@ -173,14 +168,14 @@ def table(outcomes: dict[str, Outcome]) -> str:
 
 
 def measure(folder: Path) -> dict[str, Outcome]:
-    inventory(folder, FURTHER | {"release_evidence_file": str(folder / "releases.jsonl")})
+    inventory(folder, UNDER_LOAD | {"release_evidence_file": str(folder / "releases.jsonl")})
     context = folder / "context"
     context.mkdir()
     platform = Platform(folder)
     platform.make("up")
     try:
         return {
-            "make rotate, make revoke-previous": ours(platform),
+            OURS: ours(platform),
             "the runbook's: .env, recreate": runbooks(platform, context),
         }
     finally:

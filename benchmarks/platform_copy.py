@@ -23,6 +23,12 @@ VARIABLES: dict[str, Any] = {
     "nginx_https_port": 28443,
     "frontend_public_api_url": "https://localhost:8443/api",
 }
+# For benchmarks that send it hundreds of requests a second, and switch often.
+UNDER_LOAD: dict[str, Any] = {
+    "backend_rate_limits": {"minute": 600_000, "hour": 6_000_000, "day": 60_000_000},
+    "release_bake_seconds": 1,
+    "release_drain_seconds": 12,
+}
 
 
 def inventory(folder: Path, further: dict[str, Any] | None = None) -> None:

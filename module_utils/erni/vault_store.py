@@ -71,10 +71,10 @@ class VaultStore:
         """
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         if not os.path.exists(self._password_file):
-            _write_private(self._password_file, generate(PASSWORD_LENGTH) + "\n")
+            write_private(self._password_file, generate(PASSWORD_LENGTH) + "\n")
         document = self._document | {MAPPING: dict(values)} | dict(beside or {})
         text = yaml.safe_dump(document, sort_keys=False, explicit_start=True)
-        _write_private(self.path, self._vault("encrypt", "--output", "-", data=text))
+        write_private(self.path, self._vault("encrypt", "--output", "-", data=text))
 
     def _vault(self, *arguments: str, data: str | None = None) -> str:
         if not os.path.exists(self._password_file):
@@ -95,7 +95,7 @@ class VaultStore:
         return output
 
 
-def _write_private(path: str, content: str) -> None:
+def write_private(path: str, content: str) -> None:
     """With mode 0600, for the folder's owner: under sudo the operator must be able to read it afterwards, too."""
     folder = os.stat(os.path.dirname(path))
     uid, gid = (folder.st_uid, folder.st_gid) if os.geteuid() == 0 else (-1, -1)

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 import yaml
-from ansible.module_utils.erni.files import File, sync_folder, write_atomically
+from ansible.module_utils.erni.files import sync_folder
 from ansible.module_utils.erni.secrets import generate
-from ansible.module_utils.erni.vault_store import PASSWORD_LENGTH
+from ansible.module_utils.erni.vault_store import PASSWORD_LENGTH, write_private
 
 from .environment import Environment
 from .errors import PlatformError
@@ -65,11 +65,8 @@ def settle(environment: Environment) -> None:
 
 
 def _write(path: Path, content: str) -> None:
-    """With mode 0600, for the folder's owner: under sudo the operator must be able to read it afterwards, too."""
-    folder = path.parent.stat()
-    uid, gid = (folder.st_uid, folder.st_gid) if os.geteuid() == 0 else (-1, -1)
     try:
-        write_atomically(File(str(path), content, mode=0o600, uid=uid, gid=gid, secret=True))
+        write_private(str(path), content)
     except OSError as error:
         raise PlatformError(
             "The vault password was not replaced", f"{path} cannot be written: {error}", "Mend that, and run it again."

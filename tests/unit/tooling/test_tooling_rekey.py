@@ -111,10 +111,10 @@ def test_a_password_that_a_program_tells_is_that_programs(environment: Environme
 def test_a_place_that_cannot_be_written_is_a_sentence(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_file: files.File) -> None:
+    def full(_path: str, _content: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rekey, "write_atomically", full)
+    monkeypatch.setattr(rekey, "write_private", full)
     with pytest.raises(PlatformError, match="No space left on device"):
         rekey.rekey(environment)
     assert opens(environment, "the former")
