@@ -145,3 +145,13 @@ def test_differences_are_named_as_an_operator_knows_them_and_of_secrets_only_tha
 
 def test_a_release_does_not_differ_from_itself() -> None:
     assert differences(CONTENT, CONTENT.services, CONTENT.fingerprints) == []
+
+
+@pytest.mark.parametrize("recorded_with", [{}, {"KEY_PREVIOUS": "of another time"}])
+def test_a_recorded_release_verifies_with_the_previous_keys_of_today(recorded_with: dict[str, str]) -> None:
+    """Whoever was logged in before a rotation stays so after a rollback; a key that was revoked is not given again."""
+    recorded = {"backend": {"KEY": fingerprint("KEY", "the first"), **recorded_with}}
+    today = {"backend": {"KEY": "the second", "KEY_PREVIOUS": "the first"}}
+    assert secrets_as_they_were(recorded, today, {}) == (today, ["KEY"])
+    revoked = {"backend": {"KEY": "the second"}}
+    assert secrets_as_they_were(recorded, revoked, {}) == (revoked, ["KEY"])
