@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows what the containers said last: an answer of 500 alone tells nobody why."""
+    report = yield
+    platform = getattr(item, "funcargs", {}).get("platform")
+    if report.failed and platform:
+        report.sections += [(f"Last words of {name}", said) for name, said in platform.last_words().items()]
+    return report
 
 
 @contextmanager

@@ -268,6 +268,10 @@ class Platform:
             c for c in self.engine.containers.list(all=True, ignore_removed=True) if str(c.name).startswith(f"{NAME}-")
         ]
 
+    def last_words(self, lines: int = 40) -> dict[str, str]:
+        """The end of each container's log, for whoever has to find out why a test failed."""
+        return {str(c.name): c.logs(tail=lines).decode(errors="replace") for c in self.containers()}
+
     def identities(self) -> dict[str, Identity]:
         return {
             str(c.name).removeprefix(f"{NAME}-"): Identity(str(c.id), c.attrs["State"]["StartedAt"])
