@@ -69,11 +69,21 @@ class Cache:
         if time.monotonic() < self._rests_until:
             raise CacheUnavailableError("Redis did not answer a moment ago and is asked again in a few seconds.")
         try:
-            return await question(self._redis)
-        except (RedisError, OSError) as error:
+            return await _answer(self._redis, question)
+        except (RedisError, OSError, RuntimeError) as error:
             self._rests_until = time.monotonic() + REST_SECONDS
             cause = str(error).rstrip(".") or type(error).__name__
             raise CacheUnavailableError(f"Redis does not answer: {cause}.") from error
+
+
+async def _answer(redis: Redis, question: Callable[[Redis], Awaitable[Any]]) -> Any:
+    """Ask, and once more where the connection has been closed unnoticed: uvloop tells that by a RuntimeError, before
+    anything is sent, which the driver takes for no outage and does not retry."""
+    try:
+        return await question(redis)
+    except RuntimeError:
+        await redis.connection_pool.disconnect(inuse_connections=False)
+        return await question(redis)
 
 
 def _client(url: str) -> Redis:
