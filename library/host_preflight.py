@@ -30,6 +30,11 @@ options:
       key: {description: "PEM file with its key.", type: path, required: true}
       names: {description: "Names that it must be valid for.", type: list, elements: str, required: true}
       min_days: {description: "Days that it must last.", type: int, required: true}
+      given:
+        description: SHA-256 of the chain and of the key that an operator gives, where it comes from files.
+        type: list
+        elements: str
+        default: []
   require_time_sync: {description: "Whether an unsynchronised clock is an error.", type: bool, default: false}
 author: ERNI Building Agents operations
 """
@@ -54,6 +59,7 @@ findings:
 """
 
 import datetime as dt
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -86,6 +92,7 @@ ARGUMENT_SPEC = {
             "key": {"type": "path", "required": True, "no_log": False},
             "names": {"type": "list", "elements": "str", "required": True},
             "min_days": {"type": "int", "required": True},
+            "given": {"type": "list", "elements": "str", "default": []},
         },
     },
     "require_time_sync": {"type": "bool", "default": False},
@@ -95,13 +102,15 @@ ARGUMENT_SPEC = {
 def certificate_facts(wanted: dict[str, Any] | None) -> dict[str, Any]:
     """Why the certificate has to be issued anew (no problem for a host that serves none), and whose it is."""
     if wanted is None:
-        return {"problems": [], "missing": False, "self_issued": False}
+        return {"problems": [], "missing": False, "self_issued": False, "unproven": False}
     found = certificate.read(wanted["chain"], wanted["key"])
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    others = certificate.other_files(wanted["chain"], wanted["key"], wanted["given"])
     return {
-        "problems": certificate.problems(found, wanted["names"], wanted["min_days"], now),
+        "problems": certificate.problems(found, wanted["names"], wanted["min_days"], now) + (others if found else []),
         "missing": found is None,
         "self_issued": bool(found and found.self_issued),
+        "unproven": os.path.islink(os.path.join(os.path.dirname(wanted["chain"]), "former")),
     }
 
 

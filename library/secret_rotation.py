@@ -47,6 +47,22 @@ options:
   environment_name: {description: Name of the environment., type: str, default: ""}
   operator: {description: Who rotates., type: str, default: ""}
   reason: {description: Why., type: str, default: ""}
+  also:
+    description: What else was replaced, as sentences for the record of what was proven.
+    type: list
+    elements: str
+    default: []
+  certificates:
+    description: Certificates that are served, whose ages are told as well.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host: {description: Where it is served., type: str, required: true}
+      serial: {description: "Its serial number, in hexadecimal.", type: str, required: true}
+      not_before: {description: "Since when it is valid, ISO 8601 in UTC.", type: str, required: true}
+      not_after: {description: Until when it is., type: str, required: true}
+      renew_days: {description: "How long before that it is to be replaced, in days.", type: int, required: true}
   format: {description: Of the report about ages., type: str, choices: [text, json], default: text}
 attributes:
   check_mode:
@@ -89,6 +105,10 @@ due_soon:
   returned: always
   type: list
   elements: str
+remedy:
+  description: What to run for those that are overdue, as a sentence.
+  returned: always
+  type: str
 figures:
   description: Ages in Prometheus' text format.
   returned: always
@@ -100,6 +120,7 @@ erni_report:
 """
 
 import json
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -131,6 +152,19 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "environment_name": {"type": "str", "default": ""},
     "operator": {"type": "str", "default": ""},
     "reason": {"type": "str", "default": ""},
+    "also": {"type": "list", "elements": "str", "default": []},
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "required": True},
+            "serial": {"type": "str", "required": True},
+            "not_before": {"type": "str", "required": True},
+            "not_after": {"type": "str", "required": True},
+            "renew_days": {"type": "int", "required": True},
+        },
+    },
     "format": {"type": "str", "choices": ["text", "json"], "default": "text"},
 }
 PRIVATE_FOR_THE_TEAM = 0o644
@@ -160,7 +194,7 @@ def record(path: str, plan: Plan, params: dict[str, Any], moment: datetime) -> N
         "environment": params["environment_name"],
         "operator": params["operator"],
         "reason": params["reason"],
-        "actions": [f"{action.kind} {action.subject}" for action in plan.actions],
+        "actions": [f"{action.kind} {action.subject}" for action in plan.actions] + params["also"],
     }
     append_record(path, entry, PRIVATE_FOR_THE_TEAM)
 
@@ -168,7 +202,15 @@ def record(path: str, plan: Plan, params: dict[str, Any], moment: datetime) -> N
 def report(found: list[rotation_report.Age], params: dict[str, Any]) -> str:
     if params["format"] == "json":
         return json.dumps([asdict(age) for age in found])
-    return rotation_report.table(found, params["max_days"])
+    return rotation_report.table(found)
+
+
+def ages(specs: list[SecretSpec], ring: Keyring, params: dict[str, Any], moment: datetime) -> list[rotation_report.Age]:
+    """Of all that make rotate replaces. A vault password that a program tells is replaced by others."""
+    found = rotation_report.ages(specs, ring, params["max_days"], moment)
+    if not os.access(params["password_file"], os.X_OK):
+        found.append(rotation_report.age_of_vault_password(ring, params["max_days"], moment))
+    return found + [rotation_report.certificate_age(one, moment) for one in params["certificates"]]
 
 
 def main() -> None:
@@ -184,20 +226,22 @@ def main() -> None:
         plan = rotation_plan.plan(before, after, params["state"])
         if plan.changed and not module.check_mode:
             store.write(after.values, {keyring.MAPPING: after.dump()})
-            if params["record"] and params["state"] in ("proven", "revoked"):
-                record(params["record"], plan, params, moment)
+        worth_a_line = params["state"] in ("proven", "revoked") and (plan.changed or params["also"])
+        if params["record"] and worth_a_line and not module.check_mode:
+            record(params["record"], plan, params, moment)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{params['path']} could not be written: {error}. Mend that, and run the verb again.")
-    found = rotation_report.ages(specs, after, params["max_days"], moment)
+    found = ages(specs, after, params, moment)
     module.exit_json(
         changed=plan.changed,
         actions=plan.sentences,
         rotating=after.unfinished,
         overdue=[age.name for age in found if age.overdue],
         due_soon=[age.name for age in found if age.due_within(params["warn_days"])],
-        figures=rotation_report.figures(found, after, params["environment_name"], params["max_days"]),
+        remedy=rotation_report.remedy(found),
+        figures=rotation_report.figures(found, after, params["environment_name"]),
         diff=plan.diff("rotation"),
         **({"erni_report": report(found, params)} if params["state"] == "known" else {}),
     )

@@ -123,7 +123,7 @@ def main() -> None:
         if planned.changed and not module.check_mode:
             made = secrets.create(planned)
             known = Keyring.load(existing, store.beside(keyring.MAPPING))
-            names = [spec.name for spec in planned.to_generate]
+            names = [spec.name for spec in planned.to_generate] + ([] if existing else [keyring.VAULT_PASSWORD])
             store.write(existing | made, {keyring.MAPPING: created(known, names, datetime.now(UTC)).dump()})
     except PlatformError as error:
         module.fail_json(msg=str(error))

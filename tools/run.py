@@ -96,6 +96,7 @@ def new_vault_password(environment: Environment, wanted: Options, who: str) -> i
         print(f"would: {environment.vault_file} is encrypted with a new password")
         return 0
     print(rekey.rekey(environment))
+    rotation.record_vault_password(environment, who, wanted.reason or "")
     seconds = round(time.monotonic() - begin, 1)
     record = journal.Record("rotate", environment.name, who, "ok", 0, seconds, started.isoformat(timespec="seconds"))
     journal.append(ROOT / ".run" / "journal.jsonl", record)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import PlatformError
+from .files import digest, observe_file
 
 try:
     from cryptography import x509
@@ -17,20 +18,37 @@ except ImportError:
     x509 = None  # type: ignore[assignment]
 
 LOCAL_AUTHORITY_MARK = "ERNI local authority"
+CHAIN, KEY = "fullchain.pem", "privkey.pem"  # as certbot has named them, where other programs look for them
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """The facts that decide. ``not_after`` is naive UTC."""
+    """The facts that decide. ``not_before`` and ``not_after`` are naive UTC."""
 
     names: frozenset[str]
+    not_before: dt.datetime
     not_after: dt.datetime
     key_fits: bool
     issuer: str
+    serial: int = 0
 
     @property
     def self_issued(self) -> bool:
         return self.issuer.startswith(LOCAL_AUTHORITY_MARK)
+
+    @property
+    def told_serial(self) -> str:
+        """As openssl and browsers write it."""
+        return f"{self.serial:02X}"
+
+    @property
+    def told(self) -> dict[str, str]:
+        """For the playbooks."""
+        return {
+            "serial": self.told_serial,
+            "not_before": self.not_before.isoformat(),
+            "not_after": self.not_after.isoformat(),
+        }
 
     def days_left(self, now: dt.datetime) -> int:
         return (self.not_after - now).days
@@ -52,6 +70,24 @@ def problems(certificate: Certificate | None, names: list[str], min_days: int, n
     elif left < min_days:
         found.append(f"it ends on {certificate.not_after:%Y-%m-%d}, in {left} days, which is less than {min_days}")
     return found
+
+
+def too_early(certificate: Certificate, now: dt.datetime) -> list[str]:
+    """What browsers would say of a certificate whose time has not begun."""
+    if certificate.not_before <= now:
+        return []
+    return [f"it holds from {certificate.not_before:%Y-%m-%d %H:%M} UTC on, which is yet to come"]
+
+
+def other_files(chain_path: str, key_path: str, given: list[str]) -> list[str]:
+    """Whether an operator has given others than lie here.
+
+    :param given: digests of the chain and of the key that were given; none for a certificate that is issued here.
+    """
+    here = [observe_file(path) for path in (chain_path, key_path)]
+    if not given or given == [digest(state.content) for state in here if state]:
+        return []
+    return ["another one is given"]
 
 
 def covers(names: frozenset[str], wanted: str) -> bool:
@@ -86,8 +122,24 @@ def read(chain_path: str, key_path: str) -> Certificate | None:
     except ValueError:
         return None  # cut off or foreign: as good as none
     return Certificate(
-        _names(leaf), _not_after(leaf), _public(key.public_key()) == _public(leaf.public_key()), _issuer(leaf)
+        _names(leaf),
+        _moment(leaf, "not_valid_before"),
+        _moment(leaf, "not_valid_after"),
+        _public(key.public_key()) == _public(leaf.public_key()),
+        _issuer(leaf),
+        leaf.serial_number,
     )
+
+
+def serial_of(encoded: bytes) -> int:
+    """The serial number of a certificate in DER.
+
+    :raises OSError: when it is none, as for whatever else a handshake may end with.
+    """
+    try:
+        return int(x509.load_der_x509_certificate(encoded).serial_number)
+    except ValueError as error:
+        raise OSError(f"what came is no certificate: {error}") from error
 
 
 def _names(leaf: Any) -> frozenset[str]:
@@ -99,11 +151,11 @@ def _names(leaf: Any) -> frozenset[str]:
     return frozenset(names + [str(address) for address in alternative.get_values_for_type(x509.IPAddress)])
 
 
-def _not_after(leaf: Any) -> dt.datetime:
+def _moment(leaf: Any, attribute: str) -> dt.datetime:
     """Debian 12's cryptography 38 has only the naive attribute, newer versions deprecate it."""
-    if hasattr(leaf, "not_valid_after_utc"):
-        return leaf.not_valid_after_utc.replace(tzinfo=None)  # type: ignore[no-any-return]
-    return leaf.not_valid_after  # type: ignore[no-any-return]
+    if hasattr(leaf, f"{attribute}_utc"):
+        return getattr(leaf, f"{attribute}_utc").replace(tzinfo=None)  # type: ignore[no-any-return]
+    return getattr(leaf, attribute)  # type: ignore[no-any-return]
 
 
 def _public(key: Any) -> bytes:

@@ -15,6 +15,8 @@ from typing import Any
 from .errors import PlatformError
 
 MAPPING = "erni_rotation"
+# Which no vault holds as a secret of the environment: only its age is known there.
+VAULT_PASSWORD = "vault_password"  # noqa: S105 - its name, not its value
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ class Keyring:
 def created(keyring: Keyring, names: Collection[str], moment: datetime) -> Keyring:
     """Secrets that have just got their first value."""
     return replace(keyring, now={**keyring.now, **{name: Current(told(moment)) for name in names}})
+
+
+def password_replaced(keyring: Keyring, moment: datetime) -> Keyring:
+    """The password that opens the vault is another one."""
+    version = keyring.now[VAULT_PASSWORD].version + 1 if VAULT_PASSWORD in keyring.now else 2
+    return replace(keyring, now={**keyring.now, VAULT_PASSWORD: Current(told(moment), version)})
 
 
 def begin(keyring: Keyring, fresh: Mapping[str, str], logins: Collection[str], moment: datetime) -> Keyring:

@@ -22,6 +22,7 @@ ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "
 
 from ansible.module_utils.erni import certificate, offsite_settings, secrets
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.files import digest
 from ansible.module_utils.erni.findings import Finding, as_dicts
 from ansible.module_utils.erni.replicas import fitting
 from ansible.module_utils.erni.settings_preflight import (
@@ -101,14 +102,28 @@ class ActionModule(ActionBase):
             "programs": self._programs(),
             "credentials": self._value("__platform_credentials"),
         }
-        if "nginx" in self._value("group_names") and self._value("nginx_certificate_source") in ("local_ca", "acme"):
+        if "nginx" in self._value("group_names"):
+            given = self._given_certificate()
             arguments["certificate"] = {
                 "chain": self._value("__nginx_chain"),
                 "key": self._value("__nginx_key"),
                 "names": self._value("nginx_certificate_names"),
-                "min_days": self._value("nginx_certificate_renew_days"),
+                "min_days": 0 if given else self._value("nginx_certificate_renew_days"),
+                "given": given,
             }
         return arguments
+
+    def _given_certificate(self) -> list[str]:
+        """Digests of the chain and the key that an operator gives. What cannot be read is a finding by itself."""
+        if self._value("nginx_certificate_source") != "files":
+            return []
+        contents = []
+        for name in ("nginx_certificate_file", "nginx_certificate_key_file"):
+            try:
+                contents.append(Path(self._loader.get_real_file(self._value(name))).read_bytes())
+            except (AnsibleError, OSError):
+                return []
+        return [digest(content) for content in contents]
 
     def _programs(self) -> dict[str, str]:
         """What given images must have that the official ones have not; those that are built here have it."""

@@ -8,17 +8,20 @@ password opens it; after that the next one does, and whoever opens the vault fin
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
+from ansible.module_utils.erni import keyring
 from ansible.module_utils.erni.files import sync_folder
+from ansible.module_utils.erni.keyring import Keyring
 from ansible.module_utils.erni.secrets import generate
 from ansible.module_utils.erni.vault_store import PASSWORD_LENGTH, write_private
 
 from .environment import Environment
 from .errors import PlatformError
 
-NAME = "vault_password"
+NAME = keyring.VAULT_PASSWORD
 # In the vault itself: what opens the vault files of older backup sets.
 FORMER = "erni_former_vault_passwords"
 
@@ -49,7 +52,10 @@ def rekey(environment: Environment) -> str:
     if not next_file(environment).exists():
         _write(next_file(environment), f"{generate(PASSWORD_LENGTH)}\n")
     known = [one for one in content.get(FORMER, []) if one != former]
-    text = yaml.safe_dump(content | {FORMER: [*known, former]}, sort_keys=False, explicit_start=True)
+    ring = Keyring.load({}, content.get(keyring.MAPPING) or {})
+    dated = keyring.password_replaced(ring, datetime.now(UTC)).dump()
+    changed = content | {FORMER: [*known, former], keyring.MAPPING: dated}
+    text = yaml.safe_dump(changed, sort_keys=False, explicit_start=True)
     _write(vault_file, vault.encrypted(text.encode(), next_file(environment)))
     settle(environment)
     return (

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ansible.module_utils.erni.keyring import due
+from ansible.module_utils.erni.journal import append_record
+from ansible.module_utils.erni.keyring import due, told
 
 from . import rekey, vault
 from .environment import Environment
@@ -18,6 +19,9 @@ from .errors import PlatformError
 from .options import Options
 from .steps import Step
 
+CERTIFICATE = "certificate"
+RENEWED = {"nginx_certificate_renewed": True}
+RECORD_MODE = 0o644  # as library/secret_rotation.py makes it: for all who may see the inventory
 QUIETLY = {"erni_status_is_told": False}  # the last one tells how all services are
 
 
@@ -35,14 +39,17 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
         return
     if verb == "rotate-emergency" and not wanted.check:
         yield from _what_was_interrupted(environment, plain)
-    began = f"{time.time():.3f}"
+    names = _names(wanted)
+    began = {"erni_rotation_began": f"{time.time():.3f}"}
+    renewed = RENEWED if CERTIFICATE in names or "all" in names else {}
     yield Step(verb, wanted)
     if wanted.check:
         return
-    yield Step("up", plain, QUIETLY)
-    yield Step("shared/rotation_tried", plain)
-    yield Step("up", plain)
-    yield Step("shared/rotation_proven", plain, {"erni_rotation_began": began})
+    yield Step("up", plain, QUIETLY | renewed)
+    if names != [CERTIFICATE]:
+        yield Step("shared/rotation_tried", plain)
+        yield Step("up", plain)
+    yield Step("shared/rotation_proven", plain, began | renewed)
     if verb == "rotate-emergency":
         yield Step("revoke-previous", replace(plain, force=True))
         yield Step("up", plain)
@@ -59,12 +66,28 @@ def names_the_vault_password(wanted: Options) -> bool:
 
     :raises PlatformError: when other secrets are named beside it.
     """
-    names = (wanted.secrets or "").lower().split(",")
+    names = _names(wanted)
     if rekey.NAME in names and len(names) > 1:
         raise PlatformError(
             f"{rekey.NAME} is replaced by itself", "the others are in the vault that it opens", "Name it alone."
         )
     return rekey.NAME in names
+
+
+def record_vault_password(environment: Environment, operator: str, reason: str) -> None:
+    """Beside what playbooks record of the other secrets."""
+    entry = {
+        "when": told(datetime.now(UTC)),
+        "environment": environment.name,
+        "operator": operator,
+        "reason": reason,
+        "actions": [f"replace {rekey.NAME}"],
+    }
+    append_record(str(environment.folder / "rotations.jsonl"), entry, RECORD_MODE)
+
+
+def _names(wanted: Options) -> list[str]:
+    return (wanted.secrets or "all").lower().split(",")
 
 
 def _revocation(environment: Environment, wanted: Options, plain: Options) -> Iterator[Step]:

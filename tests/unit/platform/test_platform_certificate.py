@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ansible.module_utils.erni.certificate import Certificate, alternative_name, covers, problems, read
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from certificate_builders import BEGIN, END, issue, private
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 NOW = dt.datetime(2030, 1, 1, 12)  # noqa: DTZ001 (naive UTC, as the module's facts are)
-END = dt.datetime(2030, 3, 1, 12)  # noqa: DTZ001 (likewise)
-GOOD = Certificate(frozenset({"app.example.org", "*.example.com"}), END, key_fits=True, issuer="Someone")
+GOOD = Certificate(frozenset({"app.example.org", "*.example.com"}), BEGIN, END, key_fits=True, issuer="Someone")
 
 Write = Callable[..., tuple[str, str]]
-
-
-def issue(key: EllipticCurvePrivateKey, names: list[str], issuer: str) -> bytes:
-    general: list[x509.GeneralName] = [
-        x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names
-    ]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "the server")]))
-        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)] if issuer else []))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime(2029, 1, 1))  # noqa: DTZ001 (likewise)
-        .not_valid_after(END)
-    )
-    if general:
-        builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def private(key: EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 @pytest.fixture
@@ -62,8 +34,10 @@ def write(tmp_path: Path) -> Write:
 
 def test_the_first_certificate_of_the_chain_is_read_with_all_that_decides(write: Write) -> None:
     found = read(*write(["App.Example.org", "*.example.com", "192.0.2.7", "2001:db8::7"]))
+    assert found is not None
     names = frozenset({"app.example.org", "*.example.com", "192.0.2.7", "2001:db8::7"})
-    assert found == Certificate(names, END, key_fits=True, issuer="Someone")
+    assert found == Certificate(names, BEGIN, END, key_fits=True, issuer="Someone", serial=found.serial)
+    assert found.serial > 0
 
 
 def test_another_certificates_key_does_not_fit(write: Write) -> None:

@@ -122,22 +122,57 @@ def test_people_are_reminded_in_the_last_days_before(days: float, soon: bool) ->
 
 def test_the_table_tells_of_each_secret_that_can_be_rotated_and_is_there() -> None:
     ring = keyring.prove(keyring.promote(keyring.begin(RING, {"db_password": "next"}, ("a", "b"), NOW), "a", NOW, 60))
-    table = rotation_report.table(rotation_report.ages(SPECS, ring, 90, NOW), 90)
+    table = rotation_report.table(rotation_report.ages(SPECS, ring, 90, NOW))
     assert [line.split()[0] for line in table.splitlines()] == ["SECRET", "db_password", "redis_password", "api_key"]
     assert "in time; the previous value holds until 2026-04-01T12:01:00Z" in table
     assert "unknown" in table
-    assert "make revoke-previous" in rotation_report.table(
-        rotation_report.ages(SPECS, ring, 90, NOW + timedelta(minutes=2)), 90
-    )
+    later = rotation_report.ages(SPECS, ring, 90, NOW + timedelta(minutes=2))
+    assert "make revoke-previous" in rotation_report.table(later)
 
 
 def test_figures_say_each_help_once_and_nothing_of_an_age_that_nobody_knows() -> None:
     ring = Keyring(RING.values, now={"db_password": Current(before(1))})
-    text = rotation_report.figures(rotation_report.ages(SPECS, ring, 90, NOW), ring, "demo", 90)
+    text = rotation_report.figures(rotation_report.ages(SPECS, ring, 90, NOW), ring, "demo")
     assert 'erni_secret_age_seconds{environment="demo",secret="db_password"} 86400.0' in text
     assert 'erni_secret_overdue{environment="demo",secret="redis_password"} 1.0' in text
     assert 'erni_secret_age_seconds{environment="demo",secret="redis_password"}' not in text
     assert text.count("# HELP erni_secret_overdue ") == 1
+
+
+def seen(begun: float, ends: float) -> dict[str, str | int]:
+    """A host's certificate, in days before and after now."""
+    times = {"not_before": NOW - timedelta(days=begun), "not_after": NOW + timedelta(days=ends)}
+    naive = {key: moment.replace(tzinfo=None).isoformat() for key, moment in times.items()}
+    return {"host": "web-1", "serial": "0123456789ABCDEF", "renew_days": 30, **naive}
+
+
+@pytest.mark.parametrize(
+    ("begun", "ends", "overdue", "soon"),
+    [(1, 89, False, False), (50, 40, False, True), (61, 29, True, False), (100, -10, True, False)],
+)
+def test_a_certificate_is_overdue_once_fewer_days_are_left_than_it_is_to_be_renewed_before(
+    begun: float, ends: float, overdue: bool, soon: bool
+) -> None:
+    age = rotation_report.certificate_age(seen(begun, ends), NOW)
+    assert (age.overdue, age.due_within(14)) == (overdue, soon)
+    row = age.as_row()
+    assert row["secret"] == "certificate of web-1"
+    assert row["version"] == "89ABCDEF"
+    assert row["policy"] == "60 days"
+    figures = rotation_report.figures([age], RING, "demo")
+    assert f'erni_secret_overdue{{environment="demo",secret="certificate",host="web-1"}} {overdue:.1f}' in figures
+
+
+def test_what_is_overdue_is_told_with_what_to_run() -> None:
+    ring = Keyring(RING.values, now={keyring.VAULT_PASSWORD: Current(before(91))})
+    found = rotation_report.ages(SPECS, ring, 90, NOW)[:2]
+    certificates = [rotation_report.certificate_age(seen(1, left), NOW) for left in (10, 20)]
+    password = rotation_report.age_of_vault_password(ring, 90, NOW)
+    assert rotation_report.remedy([*found, *certificates, password]) == (
+        "Run make rotate SECRETS=db_password,redis_password,certificate and make rotate SECRETS=vault_password."
+    )
+    assert rotation_report.remedy([password]) == "Run make rotate SECRETS=vault_password."
+    assert rotation_report.remedy([rotation_report.certificate_age(seen(1, 89), NOW)]) == ""
 
 
 REFUSED = [

@@ -1,4 +1,4 @@
-"""A connection to Redis that was closed unnoticed costs no request; a Redis that is away costs no more than its cache."""
+"""A connection to Redis that was closed unnoticed costs no request, and a Redis that is away no more than its cache."""
 
 from __future__ import annotations
 

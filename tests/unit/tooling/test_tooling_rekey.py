@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.errors import AnsibleError
-from ansible.module_utils.erni import files
+from ansible.module_utils.erni import files, keyring
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.parsing.vault import VaultLib, VaultSecret
 
@@ -48,7 +49,10 @@ def test_the_new_password_opens_what_the_former_opened_and_that_does_no_longer(e
     assert opens(environment, password)
     assert not opens(environment, "the former")
     content = yaml.safe_load(vault.decrypted(environment))
-    assert content == {**yaml.safe_load(TEXT), rekey.FORMER: ["the former"]}
+    age = content["erni_rotation"]["now"].pop("vault_password")
+    assert datetime.now(UTC) - keyring.parsed(age["since"]) < timedelta(minutes=1)
+    assert age["version"] == 2
+    assert {**content, "erni_rotation": {"now": {}}} == {**yaml.safe_load(TEXT), rekey.FORMER: ["the former"]}
     assert not rekey.next_file(environment).exists()
     paths = (environment.vault_file, environment.vault_password_file)
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}

@@ -44,6 +44,25 @@ def test_a_verb_is_these_playbooks(verb: str, books: list[str]) -> None:
     assert {step.verb for step in steps if step.book.startswith("shared/")} <= {"rotate"}
 
 
+@pytest.mark.parametrize(
+    ("names", "books", "renews"),
+    [
+        (None, ["rotate", *ROTATION], True),
+        ("all", ["rotate", *ROTATION], True),
+        ("db_password", ["rotate", *ROTATION], False),
+        ("CERTIFICATE", ["rotate", "up", "shared/rotation_proven"], True),
+        ("db_password,certificate", ["rotate", *ROTATION], True),
+    ],
+)
+def test_a_certificate_is_replaced_by_the_first_bring_up_and_needs_no_other_release(
+    names: str | None, books: list[str], renews: bool
+) -> None:
+    steps = list(rotation.steps("rotate", DEMO, replace(WANTED, secrets=names)))
+    assert [step.book for step in steps] == books
+    renewing = [step.book for step in steps if step.variables.get("nginx_certificate_renewed")]
+    assert renewing == (["up", "shared/rotation_proven"] if renews else [])
+
+
 def test_in_an_emergency_what_was_interrupted_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = keyring.begin(RING, {"secret_key": "second"}, (), datetime.now(UTC))
     monkeypatch.setattr(vault, "read_keyring", lambda _: begun)
