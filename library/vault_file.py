@@ -61,6 +61,10 @@ options:
         type: str
         choices: ["", generated, supplied]
         default: ""
+      key_ring:
+        description: Whether its successor is the value with one more key of age.
+        type: bool
+        default: false
   autogenerate:
     description: Whether to generate values for those that an operator should supply, too.
     type: bool
@@ -150,6 +154,7 @@ SPEC_OPTIONS: dict[str, dict[str, Any]] = {
     "supplied_by_operator": {"type": "bool", "default": False},
     "optional": {"type": "bool", "default": False},
     "must_differ_from": {"type": "str"},
+    "key_ring": {"type": "bool", "default": False},
     "rotation": {"type": "str", "choices": ["", "generated", "supplied"], "default": ""},
 }
 

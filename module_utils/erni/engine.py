@@ -29,9 +29,12 @@ def image_id(client: Any, reference: str) -> str | None:
 
 
 def image_unavailable(client: Any, reference: str, credentials: dict[str, str]) -> str:
-    """Why an image is neither on the host nor in its registry, or ''. Asks for the manifest only, pulls nothing."""
-    if image_id(client, reference):
-        return ""
+    """Why an image is neither on the host nor in its registry, or ''."""
+    return "" if image_id(client, reference) else missing_in_registry(client, reference, credentials)
+
+
+def missing_in_registry(client: Any, reference: str, credentials: dict[str, str]) -> str:
+    """Why the registry does not give an image, or ''. Asks for the manifest only, pulls nothing."""
     try:
         client.inspect_distribution(reference, auth_config=credentials or None)
     except docker_errors.APIError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from . import age_keys
 from .errors import PlatformError
 from .keyring import Keyring
 from .planning import Difference, Plan
@@ -55,10 +56,16 @@ def fresh_values(specs: Iterable[SecretSpec], names: Sequence[str], supplied: st
             f"{', '.join(names)} are generated",
             "Leave FILE out, or name a secret that comes from elsewhere in SECRETS.",
         )
-    fresh = {name: supplied if name in from_outside else generate(by_name[name].generate_length) for name in names}
+    fresh = {name: supplied if name in from_outside else _successor(by_name[name], keyring) for name in names}
     for name in from_outside:
         _refuse_unusable(by_name[name], supplied, keyring)
     return fresh
+
+
+def _successor(spec: SecretSpec, keyring: Keyring) -> str:
+    if spec.key_ring:
+        return age_keys.with_new_key(keyring.values[spec.name])
+    return generate(spec.generate_length)
 
 
 def _refuse_unusable(spec: SecretSpec, value: str, keyring: Keyring) -> None:

@@ -1,8 +1,11 @@
-"""Whether passwords open what they should: new sessions at PostgreSQL and Redis, over their sockets."""
+"""Whether passwords open what they should: new sessions at PostgreSQL and Redis, and what a registry gives."""
 
 from __future__ import annotations
 
-from . import data_checks, database_apply
+from collections.abc import Iterable
+from typing import Any
+
+from . import data_checks, database_apply, engine
 from .errors import PlatformError
 
 REMEDY = "What is in use holds on. Run make rotate again, which goes on here; make logs shows what the server says."
@@ -30,3 +33,18 @@ def redis_opens(socket_path: str, password: str) -> None:
     answer = data_checks.redis_login(socket_path, password)
     if answer != "+OK":
         raise PlatformError("Redis refuses the successor of redis_password", f"it said '{answer}'", REMEDY)
+
+
+def registry_gives(client: Any, images: Iterable[str], credentials: dict[str, str]) -> None:
+    """Whether an image is on this host does not matter: the registry is asked.
+
+    :raises PlatformError: for the first that it does not give.
+    """
+    for reference in images:
+        reason = engine.missing_in_registry(client, reference, credentials)
+        if reason:
+            raise PlatformError(
+                f"The registry does not give {reference} to {credentials['username']} with the new password",
+                reason,
+                "What is in use holds on. Nothing was changed; see that FILE holds the right one.",
+            )

@@ -31,7 +31,8 @@ FEWEST_DISTINCT_CHARACTERS = 6
 @dataclass(frozen=True)
 class SecretSpec:
     """What a secret must be. Lengths are in characters. ``rotation`` tells where make rotate gets its successor:
-    ``generated``, or ``supplied`` by the operator; '' is rotated by other means."""
+    ``generated``, or ``supplied`` by the operator; '' is rotated by other means. The successor of a ``key_ring`` is
+    the value itself with one more key of age."""
 
     name: str
     min_length: int = 16
@@ -40,6 +41,7 @@ class SecretSpec:
     optional: bool = False
     must_differ_from: str | None = None
     rotation: str = ""
+    key_ring: bool = False
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> SecretSpec:

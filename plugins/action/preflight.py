@@ -242,7 +242,7 @@ class ActionModule(ActionBase):
         settings = self._value("backup_offsite")
         found = offsite_settings.findings(settings, self._value("backup_offsite_secret"))
         if self._value("platform_environment") == "production":
-            found += offsite_settings.production_findings(settings, self._value("backup_recipients"))
+            found += offsite_settings.production_findings(settings, self._value("__backup_recipients"))
         return found
 
     def _malformed(self, role: str, message: str) -> Finding:

@@ -14,6 +14,7 @@ from ansible.errors import AnsibleFilterError
 # On the control node the project's logic is found under the name that it has inside modules, too.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
+from ansible.module_utils.erni import age_keys
 from ansible.module_utils.erni.certificate import alternative_name
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.release_content import combined_id
@@ -55,10 +56,19 @@ def replicas(service: dict[str, Any], number: int, addresses: list[dict[str, str
         raise AnsibleFilterError(str(error)) from error
 
 
+def age_recipients(identities: str) -> list[str]:
+    """Whom sets are encrypted for so that the newest of these private keys opens them; nobody where there is none."""
+    try:
+        return age_keys.newest_recipient(str(identities))
+    except PlatformError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "erni_alternative_name": alternative_name,
+            "erni_age_recipients": age_recipients,
             "erni_address": network_address,
             "erni_addresses": network_addresses,
             "erni_upper_half": upper_half,

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from e2e_platform import HTTP_PORT, HTTPS_PORT, PLATFORM_ROOT
 
@@ -34,6 +34,16 @@ def secure(method: str, path: str, body: bytes | None = None, headers: dict[str,
 
 def plain(path: str) -> Answer:
     return _ask(http.client.HTTPConnection("localhost", HTTP_PORT, timeout=30), "GET", path, None, None)
+
+
+def certificate() -> bytes:
+    """What a new connection gets, in DER; checked against the authority like every other."""
+    connection = _secure_connection()
+    try:
+        connection.connect()
+        return cast("ssl.SSLSocket", connection.sock).getpeercert(binary_form=True) or b""
+    finally:
+        connection.close()
 
 
 def _secure_connection() -> http.client.HTTPSConnection:

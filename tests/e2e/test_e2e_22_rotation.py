@@ -12,6 +12,7 @@ from pathlib import Path
 
 import e2e_web
 import pytest
+from cryptography import x509
 from e2e_platform import HTTPS_PORT, PLATFORM_ROOT, Platform
 from e2e_rotation import login_opens, redis_opens, user_of
 from e2e_secrets import Evidence, Watch
@@ -54,8 +55,9 @@ def assert_refused(values: dict[str, str]) -> None:
 def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_values_once_they_are_revoked(
     running: Platform, traffic: Load
 ) -> None:
-    before, containers = running.secrets(), {name: running.identities()[name] for name in ("postgres", "redis")}
-    former_token, texts = token(before["jwt_secret_key"]), {}
+    before = running.secrets()
+    containers = {name: running.identities()[name] for name in ("postgres", "redis", "nginx")}
+    former_token, former_certificate, texts = token(before["jwt_secret_key"]), e2e_web.certificate(), {}
     for step in KILLED_AT:
         traffic.mark(f"killed at {step}")
         run = running.start("rotate", reason="a test of rotation", v=3)
@@ -69,6 +71,7 @@ def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_v
     with Watch() as watch:
         texts["the output"] = running.make("rotate", reason="a test of rotation", v=3).succeeded().output
     after = running.secrets()
+    assert e2e_web.certificate() != former_certificate
     assert {name for name in before if before[name] != after[name]} == set(ROTATED)
     assert_opens(before)
     assert_opens(after)
@@ -88,7 +91,7 @@ def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_v
     assert user_of(former_token) is None
 
     assert_nothing_lost(running, traffic)
-    assert {name: running.identities()[name] for name in containers} == containers, "no store was restarted"
+    assert {name: running.identities()[name] for name in containers} == containers, "none of them was restarted"
     assert running.up().changes == []
     assert_no_value_is_shown([before, after], {**texts, "the process list": watch.text()}, running)
 
@@ -106,7 +109,9 @@ def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str],
         assert evidence.leaks() == []
     record = [json.loads(line) for line in texts["the record"].splitlines()]
     assert record[0]["reason"] == "a test of rotation"
-    assert record[0]["actions"] == [f"prove {name}" for name in sorted(ROTATED)]
+    serial = x509.load_der_x509_certificate(e2e_web.certificate()).serial_number
+    proven = [f"prove {name}" for name in sorted(ROTATED)]
+    assert record[0]["actions"] == [*proven, f"serve certificate {serial:X}"]
 
 
 def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(running: Platform, traffic: Load) -> None:
@@ -121,7 +126,8 @@ def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(runni
     assert "a key was seen in a chat" in record.read_text()
     assert "## Why it could happen" in record.read_text()
     status = running.make("rotation-status").succeeded().output
-    assert status.count("90 days  in time") == 6, status
+    assert status.count("90 days   in time") == 7, status
+    assert "certificate of " in status
     assert (
         'erni_secret_overdue{environment="e2e",secret="db_password"} 0.0'
         in (PLATFORM_ROOT / "metrics" / "erni_secrets.prom").read_text()

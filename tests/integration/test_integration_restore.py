@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 from ansible.module_utils.erni import (
+    age_keys,
     backup_parts,
     engine,
     postgres_dump,
@@ -188,10 +189,13 @@ def encrypted(lab: Lab, identity: str, other: str) -> Lab:
     return replace(lab, part=replace(lab.part, files=tuple(files)), identity=other)
 
 
-def test_an_encrypted_set_is_restored_with_its_key(server: Server, lab: Lab) -> None:
+@pytest.mark.parametrize("rotated", [False, True])
+def test_an_encrypted_set_is_restored_with_its_key_and_with_the_keys_that_the_next_rotation_leaves(
+    server: Server, lab: Lab, rotated: bool
+) -> None:
     before = content(server, lab.database)
     identity = made_identity()
-    encrypted(lab, identity, identity).restore()
+    encrypted(lab, identity, age_keys.with_new_key(identity) if rotated else identity).restore()
     assert content(server, lab.database) == before
 
 

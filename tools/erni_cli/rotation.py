@@ -19,10 +19,13 @@ from .errors import PlatformError
 from .options import Options
 from .steps import Step
 
+Facts = dict[str, str | int | bool]
+
 CERTIFICATE = "certificate"
-RENEWED = {"nginx_certificate_renewed": True}
+KNOWN_TO_NO_SERVER = ("backup_identity", "registry_password")  # whom `up` has nothing to tell about
+RENEWED: Facts = {"nginx_certificate_renewed": True}
 RECORD_MODE = 0o644  # as library/secret_rotation.py makes it: for all who may see the inventory
-QUIETLY = {"erni_status_is_told": False}  # the last one tells how all services are
+QUIETLY: Facts = {"erni_status_is_told": False}  # the last one tells how all services are
 
 
 def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step]:
@@ -40,14 +43,19 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     if verb == "rotate-emergency" and not wanted.check:
         yield from _what_was_interrupted(environment, plain)
     names = _names(wanted)
-    began = {"erni_rotation_began": f"{time.time():.3f}"}
-    renewed = RENEWED if CERTIFICATE in names or "all" in names else {}
+    began: Facts = {"erni_rotation_began": f"{time.time():.3f}"}
+    renewed: Facts = RENEWED if CERTIFICATE in names or "all" in names else {}
+    # What an interrupted rotation has begun is gone on with, too: its values come into use together with these.
+    under_way = {*names, *vault.read_keyring(environment).unfinished}
+    servers_take_part = not under_way <= {CERTIFICATE, *KNOWN_TO_NO_SERVER}
     yield Step(verb, wanted)
     if wanted.check:
         return
-    yield Step("up", plain, QUIETLY | renewed)
-    if names != [CERTIFICATE]:
+    if servers_take_part or renewed:
+        yield Step("up", plain, QUIETLY | renewed)
+    if under_way != {CERTIFICATE}:
         yield Step("shared/rotation_tried", plain)
+    if servers_take_part:
         yield Step("up", plain)
     yield Step("shared/rotation_proven", plain, began | renewed)
     if verb == "rotate-emergency":

@@ -52,15 +52,25 @@ def test_a_verb_is_these_playbooks(verb: str, books: list[str]) -> None:
         ("db_password", ["rotate", *ROTATION], False),
         ("CERTIFICATE", ["rotate", "up", "shared/rotation_proven"], True),
         ("db_password,certificate", ["rotate", *ROTATION], True),
+        ("backup_identity", ["rotate", "shared/rotation_tried", "shared/rotation_proven"], False),
+        ("registry_password,certificate", ["rotate", "up", "shared/rotation_tried", "shared/rotation_proven"], True),
     ],
 )
-def test_a_certificate_is_replaced_by_the_first_bring_up_and_needs_no_other_release(
+def test_servers_are_told_of_what_they_use_and_another_release_is_brought_for_what_it_uses(
     names: str | None, books: list[str], renews: bool
 ) -> None:
     steps = list(rotation.steps("rotate", DEMO, replace(WANTED, secrets=names)))
     assert [step.book for step in steps] == books
     renewing = [step.book for step in steps if step.variables.get("nginx_certificate_renewed")]
     assert renewing == (["up", "shared/rotation_proven"] if renews else [])
+
+
+@pytest.mark.parametrize("names", ["certificate", "backup_identity"])
+def test_what_was_interrupted_is_gone_on_with_whatever_is_named(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
+    begun = keyring.begin(RING, {"secret_key": "second"}, (), datetime.now(UTC))
+    monkeypatch.setattr(vault, "read_keyring", lambda _: begun)
+    steps = list(rotation.steps("rotate", DEMO, replace(WANTED, secrets=names)))
+    assert [step.book for step in steps] == ["rotate", *ROTATION]
 
 
 def test_in_an_emergency_what_was_interrupted_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
