@@ -27,6 +27,10 @@ options:
     choices: [pending, promoted, proven, revoked, known]
   path: {description: The encrypted file., type: path, required: true}
   password_file: {description: File with the vault password., type: path, required: true}
+  home:
+    description: The secret manager that is the home of the secrets (C(erni_secrets_home)); empty where O(path) is.
+    type: dict
+    default: {}
   specs: {description: The environment's secrets, type: list, elements: dict, required: true}
   names:
     description: Which to rotate, by name in any case; V(all) are those that can be generated.
@@ -126,19 +130,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import keyring, rotation_plan, rotation_report
+from ansible.module_utils.erni import keyring, rotation_plan, rotation_report, secret_homes
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.journal import append_record
 from ansible.module_utils.erni.keyring import Keyring
 from ansible.module_utils.erni.planning import Plan
 from ansible.module_utils.erni.secrets import SecretSpec
-from ansible.module_utils.erni.vault_store import VaultStore
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "required": True, "choices": ["pending", "promoted", "proven", "revoked", "known"]},
     "path": {"type": "path", "required": True},
     # The name makes Ansible suspect a secret; it is a path, and operators want to see it.
     "password_file": {"type": "path", "required": True, "no_log": False},
+    "home": {"type": "dict", "default": {}},
     "specs": {"type": "list", "elements": "dict", "required": True},
     "names": {"type": "list", "elements": "str", "default": ["all"]},
     "value": {"type": "str", "default": "", "no_log": True},
@@ -206,9 +210,10 @@ def report(found: list[rotation_report.Age], params: dict[str, Any]) -> str:
 
 
 def ages(specs: list[SecretSpec], ring: Keyring, params: dict[str, Any], moment: datetime) -> list[rotation_report.Age]:
-    """Of all that make rotate replaces. A vault password that a program tells is replaced by others."""
+    """Of all that make rotate replaces. A vault password that a program tells is replaced by others; a secret manager
+    has none."""
     found = rotation_report.ages(specs, ring, params["max_days"], moment)
-    if not os.access(params["password_file"], os.X_OK):
+    if not params["home"] and not os.access(params["password_file"], os.X_OK):
         found.append(rotation_report.age_of_vault_password(ring, params["max_days"], moment))
     return found + [rotation_report.certificate_age(one, moment) for one in params["certificates"]]
 
@@ -217,7 +222,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     specs = [SecretSpec.from_mapping(spec) for spec in params["specs"]]
-    store = VaultStore(params["path"], params["password_file"], module.run_command)
+    store = secret_homes.store(params["home"], params["path"], params["password_file"], module.run_command)
     moment = datetime.now(UTC)
     try:
         values = store.read()
@@ -232,7 +237,7 @@ def main() -> None:
     except PlatformError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{params['path']} could not be written: {error}. Mend that, and run the verb again.")
+        module.fail_json(msg=f"{store.place} could not be written: {error}. Mend that, and run the verb again.")
     found = ages(specs, after, params, moment)
     module.exit_json(
         changed=plan.changed,

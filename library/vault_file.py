@@ -24,6 +24,10 @@ options:
     description: File with the vault password, or an executable that prints it.
     type: path
     required: true
+  home:
+    description: The secret manager that is the home of the secrets (C(erni_secrets_home)); empty where O(path) is.
+    type: dict
+    default: {}
   specs:
     description: The secrets that must exist.
     type: list
@@ -110,15 +114,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import keyring, secrets
+from ansible.module_utils.erni import keyring, secret_homes, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.keyring import Keyring, created
-from ansible.module_utils.erni.vault_store import VaultStore
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    store = VaultStore(module.params["path"], module.params["password_file"], module.run_command)
+    store = secret_homes.store(
+        module.params["home"], module.params["path"], module.params["password_file"], module.run_command
+    )
     specs = [secrets.SecretSpec.from_mapping(spec) for spec in module.params["specs"]]
     try:
         existing = store.read()
@@ -136,7 +141,7 @@ def main() -> None:
         actions=actions,
         created=planned.names,
         placeholders=[spec.name for spec in planned.to_ask],
-        diff=names_only(store.path, existing, planned),
+        diff=names_only(store.place, existing, planned),
     )
 
 
@@ -162,6 +167,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
     # The name makes Ansible suspect a secret; it is a path, and operators want to see it.
     "password_file": {"type": "path", "required": True, "no_log": False},
+    "home": {"type": "dict", "default": {}},
     "specs": {"type": "list", "elements": "dict", "required": True, "options": SPEC_OPTIONS},
     "autogenerate": {"type": "bool", "default": False},
 }

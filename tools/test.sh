@@ -98,7 +98,7 @@ lint() {
 
 unit() {
     say 'Unit tests'
-    "$python" -m pytest tests/unit -q -n 2
+    "$python" -m pytest tests/unit -q -n 4 # many wait rather than compute
 }
 
 integration() {
@@ -191,9 +191,14 @@ case $part in
         need_engine
         # Images come over the network while linters and unit tests use the processor.
         build_images >.run/test-images.log 2>&1 &
-        lint
-        unit
-        wait $! || {
+        images=$!
+        lint >.run/test-lint.log 2>&1 &
+        linters=$!
+        failed=
+        unit || failed=yes
+        ended "$linters" .run/test-lint.log || failed=yes
+        [[ -z $failed ]]
+        wait "$images" || {
             cat .run/test-images.log >&2
             exit 1
         }

@@ -90,11 +90,15 @@ def generate(length: int) -> str:
 
 
 def findings(
-    specs: Iterable[SecretSpec], values: Mapping[str, Any], vault_file: str = "the vault file"
+    specs: Iterable[SecretSpec], values: Mapping[str, Any], vault_file: str = "the vault file", editing: str = ""
 ) -> list[Finding]:
-    """Everything that is wrong with the values, at once."""
+    """Everything that is wrong with the values, at once.
+
+    :param vault_file: where they are, as people call it.
+    :param editing: how they are changed there, where that is no vault file.
+    """
     found: list[Finding] = []
-    remedy = f"Set it with `ansible-vault edit {vault_file}`."
+    remedy = f"Set it with {editing or f'`ansible-vault edit {vault_file}`'}."
     for spec in specs:
         if spec.optional and not values.get(spec.name):
             continue

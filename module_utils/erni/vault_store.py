@@ -15,66 +15,43 @@ import yaml
 
 from .errors import PlatformError
 from .files import File, write_atomically
+from .secret_store import SecretStore
 from .secrets import Plan, generate
 
-MAPPING = "erni_secrets"
 PASSWORD_LENGTH = 64
 
 RunCommand = Callable[..., tuple[int, str, str]]
 
 
-class VaultStore:
+class VaultStore(SecretStore):
     """``run_command`` is AnsibleModule's: (arguments, data=standard input) to (exit code, output, errors)."""
 
+    editing = "`ansible-vault edit`"
+
     def __init__(self, path: str, password_file: str, run_command: RunCommand) -> None:
-        self.path = path
+        super().__init__()
+        self.path = self.place = path
         self._password_file = password_file
         self._run = run_command
-        self._document: dict[str, Any] = {}
 
-    def read(self) -> dict[str, Any]:
-        """The secrets; empty where there is no file yet.
-
-        :raises PlatformError: when the file is there and does not open.
-        """
+    def load(self) -> dict[str, Any] | None:
         if not os.path.exists(self.path):
-            return {}
-        document = yaml.safe_load(self._vault("decrypt", "--output", "-", self.path)) or {}
-        values = document.get(MAPPING) if isinstance(document, dict) else None
-        if not isinstance(values, dict):
-            raise PlatformError(f"{self.path} has no mapping '{MAPPING}'", remedy="Mend it with `ansible-vault edit`.")
-        self._document = document
-        return values
+            return None
+        document = yaml.safe_load(self._vault("decrypt", "--output", "-", self.path))
+        return document if isinstance(document, dict) else {}
 
-    def sentences(self, planned: Plan) -> list[str]:
-        """What :meth:`write` does with the plan's secrets."""
-        said = []
-        if planned.changed and not os.path.exists(self._password_file):
-            said.append(f"{self._password_file} is created, with a new vault password")
-        if planned.to_generate:
-            names = ", ".join(spec.name for spec in planned.to_generate)
-            said.append(f"{self.path} gets generated values for {names}")
-        if planned.to_ask:
-            names = ", ".join(spec.name for spec in planned.to_ask)
-            said.append(f"{self.path} gets placeholders, to be filled in with `ansible-vault edit`, for {names}")
-        return said
-
-    def beside(self, mapping: str) -> dict[str, Any]:
-        """Another mapping of the file that :meth:`read` has opened; empty where it has none."""
-        found = self._document.get(mapping)
-        return found if isinstance(found, dict) else {}
-
-    def write(self, values: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
-        """Set the mapping, and those ``beside`` it by their names, and leave what else the file holds.
-
-        The password comes first: killed in between, the next run finds a password and no vault, and goes on.
-        """
+    def save(self, document: Mapping[str, Any]) -> None:
+        """The password comes first: killed in between, the next run finds a password and no vault, and goes on."""
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         if not os.path.exists(self._password_file):
             write_private(self._password_file, generate(PASSWORD_LENGTH) + "\n")
-        document = self._document | {MAPPING: dict(values)} | dict(beside or {})
-        text = yaml.safe_dump(document, sort_keys=False, explicit_start=True)
+        text = yaml.safe_dump(dict(document), sort_keys=False, explicit_start=True)
         write_private(self.path, self._vault("encrypt", "--output", "-", data=text))
+
+    def sentences(self, planned: Plan) -> list[str]:
+        created = planned.changed and not os.path.exists(self._password_file)
+        said = [f"{self._password_file} is created, with a new vault password"] if created else []
+        return said + super().sentences(planned)
 
     def _vault(self, *arguments: str, data: str | None = None) -> str:
         if not os.path.exists(self._password_file):

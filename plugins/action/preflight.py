@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 # On the control node the project's logic is found under the name that it has inside modules, too.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.erni import certificate, offsite_settings, secrets
+from ansible.module_utils.erni import certificate, offsite_settings, secret_homes, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.files import digest
 from ansible.module_utils.erni.findings import Finding, as_dicts
@@ -135,7 +135,11 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         specs = [secrets.SecretSpec.from_mapping(spec) for spec in arguments["secret_specs"]]
         vault = variables.get("erni_vault_file", "the environment's vault.yml")
-        findings = secrets.findings(specs, arguments["secrets"], vault)
+        editing = ""
+        if home := self._value("erni_secrets_home"):
+            store = secret_homes.opened(home)
+            vault, editing = store.place, store.editing
+        findings = secrets.findings(specs, arguments["secrets"], vault, editing)
         if findings:  # what follows would only repeat them in other words
             return findings
         for role in arguments["roles"]:

@@ -134,6 +134,27 @@ def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(runni
     )
 
 
+def test_what_a_server_refuses_leaves_the_values_in_use_and_a_database_that_is_down_is_started(
+    running: Platform,
+) -> None:
+    before = running.secrets()
+    verifier = running.sql("select rolpassword from pg_authid where rolname = 'postgres'").strip()
+    running.sql("alter role postgres password 'changed-by-hand'")
+    try:
+        running.make("rotate", secrets="db_password").refused("PostgreSQL does not accept postgres on the socket")
+    finally:
+        running.sql(f"alter role postgres password '{verifier}'")
+    assert running.secrets() == before
+    assert_opens(before)
+
+    running.container("postgres").stop()
+    running.make("rotate", secrets="db_password").succeeded()
+    after = running.secrets()
+    assert {name for name in before if before[name] != after[name]} == {"db_password"}
+    assert_opens(before)
+    assert_opens(after)
+
+
 @contextmanager
 def openai(key: str) -> Iterator[str]:
     """The URL of an API that knows one key (its reference, "Authentication" and "Models")."""

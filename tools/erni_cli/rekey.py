@@ -38,6 +38,12 @@ def rekey(environment: Environment) -> str:
     """
     from . import vault  # which needs this module to open what a killed run has left
 
+    if vault.home(environment):
+        raise PlatformError(
+            f"{environment.name} has no vault password to replace",
+            "its secrets are in a secret manager (erni_secrets_home)",
+            "Change there who may open them.",
+        )
     password_file, vault_file = environment.vault_password_file, environment.vault_file
     if not vault_file.exists():
         raise PlatformError(f"{environment.name} has no vault yet", f"{vault_file} does not exist", "Run make secrets.")

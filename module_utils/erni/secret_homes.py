@@ -1,0 +1,174 @@
+"""Secret managers as homes of an environment's secrets, through their own clients. On the control node alone.
+
+Each keeps the whole document (``secret_store``) as one secret, so that a step of a rotation is one write there, too:
+all or nothing, and a version of its own by the manager's own count. Who may open it comes from the client's own places
+(environment variables, files, the machine's role), never from an inventory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from .errors import PlatformError
+from .secret_store import SecretStore
+from .vault_store import RunCommand, VaultStore
+
+try:
+    import hvac
+except ImportError:
+    hvac = None
+try:
+    import boto3
+    import botocore.exceptions
+except ImportError:
+    boto3 = None
+
+NOBODY_WAITS = "Nothing was changed. See that it can be reached from here, and that whoever runs this may open it."
+ANOTHER_WROTE = "Nothing was changed. Run it again: it then begins with what is there now."
+
+
+class HashicorpVault(SecretStore):
+    """A secret of the KV engine, version 2. Another's write in between is noticed by the server (check-and-set).
+
+    :param settings: ``url``, ``path``; ``mount`` (default: secret), ``ca`` (PEM file, default: the system's).
+    """
+
+    editing = "`vault kv put`, or in its interface"
+    wanted = ("url", "path")
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._path, self._mount = settings["path"], settings.get("mount", "secret")
+        self.place = f"{settings['url']} ({self._mount}/{self._path})"
+        self._kv = hvac.Client(url=settings["url"], verify=settings.get("ca") or True).secrets.kv.v2
+        self._version = 0
+
+    def load(self) -> dict[str, Any] | None:
+        with self._asked("read"):
+            try:
+                found = self._kv.read_secret_version(
+                    path=self._path, mount_point=self._mount, raise_on_deleted_version=True
+                )["data"]
+            except hvac.exceptions.InvalidPath:
+                return None
+        self._version = found["metadata"]["version"]
+        return dict(found["data"])
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        with self._asked("written"):
+            try:
+                written = self._kv.create_or_update_secret(
+                    path=self._path, secret=dict(document), cas=self._version, mount_point=self._mount
+                )
+            except hvac.exceptions.InvalidRequest as error:
+                if "check-and-set" not in str(error):
+                    raise
+                raise _written_meanwhile(self.place) from error
+        self._version = written["data"]["version"]
+
+    @contextmanager
+    def _asked(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (hvac.exceptions.VaultError, requests.RequestException) as error:
+            raise _refused(self.place, done, error) from error
+
+
+class AwsSecretsManager(SecretStore):
+    """A secret of AWS Secrets Manager. What was before keeps the stage AWSPREVIOUS there.
+
+    :param settings: ``secret`` (name or ARN), ``region``; ``endpoint`` (default: the region's).
+    """
+
+    editing = "`aws secretsmanager put-secret-value`, or in its console"
+    wanted = ("secret", "region")
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._secret = settings["secret"]
+        self.place = f"AWS Secrets Manager in {settings['region']} ({self._secret})"
+        self._client = boto3.client(
+            "secretsmanager", region_name=settings["region"], endpoint_url=settings.get("endpoint")
+        )
+        self._version: str | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        with self._asked("read"):
+            found = self._current()
+        if found is None:
+            return None
+        self._version = found["VersionId"]
+        return dict(json.loads(found["SecretString"]))
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        """The service has no check-and-set: another's write is noticed unless it comes in these milliseconds."""
+        text = json.dumps(dict(document))
+        with self._asked("written"):
+            found = self._current()
+            if (found["VersionId"] if found else None) != self._version:
+                raise _written_meanwhile(self.place)
+            if found is None:
+                answer = self._client.create_secret(Name=self._secret, SecretString=text)
+            else:
+                answer = self._client.put_secret_value(SecretId=self._secret, SecretString=text)
+        self._version = answer["VersionId"]
+
+    def _current(self) -> dict[str, Any] | None:
+        try:
+            return dict(self._client.get_secret_value(SecretId=self._secret))
+        except self._client.exceptions.ResourceNotFoundException:
+            return None
+
+    @contextmanager
+    def _asked(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            raise _refused(self.place, done, error) from error
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], SecretStore]] = {
+    "hashicorp_vault": HashicorpVault,
+    "aws_secrets_manager": AwsSecretsManager,
+}
+
+
+def opened(settings: Mapping[str, Any]) -> SecretStore:
+    """The home that the settings (``erni_secrets_home``) name.
+
+    :raises PlatformError: where they name none, or lack something.
+    """
+    kind = KINDS.get(str(settings.get("type")))
+    if kind is None:
+        raise _unfit(f"its type is '{settings.get('type')}'", f"Set it to {' or '.join(KINDS)}.")
+    missing = [name for name in kind.wanted if not settings.get(name)]  # type: ignore[attr-defined]
+    if missing:
+        raise _unfit(f"it has no {' and no '.join(missing)}", "docs/secrets.md tells what each home needs.")
+    return kind(settings)
+
+
+def store(settings: Mapping[str, Any], path: str, password_file: str, run_command: RunCommand) -> SecretStore:
+    """The home where one is named, else the vault file."""
+    return opened(settings) if settings else VaultStore(path, password_file, run_command)
+
+
+def _unfit(why: str, remedy: str) -> PlatformError:
+    return PlatformError("erni_secrets_home cannot be used", why, remedy)
+
+
+def _refused(place: str, done: str, error: Exception) -> PlatformError:
+    return PlatformError(f"The secrets in {place} could not be {done}", _sentence(error), NOBODY_WAITS)
+
+
+def _written_meanwhile(place: str) -> PlatformError:
+    return PlatformError(f"The secrets in {place} were not written", "another has written there since", ANOTHER_WROTE)
+
+
+def _sentence(error: Exception) -> str:
+    """The cause alone: clients put whole requests around it."""
+    return str(error).strip().splitlines()[0].rstrip(".")[:300] if str(error).strip() else type(error).__name__
