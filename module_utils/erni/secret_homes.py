@@ -27,7 +27,14 @@ try:
     import botocore.exceptions
 except ImportError:
     boto3 = None
+try:
+    import azure.core.exceptions
+    import azure.identity
+    import azure.keyvault.secrets
+except ImportError:
+    azure = None  # type: ignore[assignment]
 
+RETRIES = 2  # its client's own ten take minutes
 NOBODY_WAITS = "Nothing was changed. See that it can be reached from here, and that whoever runs this may open it."
 ANOTHER_WROTE = "Nothing was changed. Run it again: it then begins with what is there now."
 
@@ -132,9 +139,59 @@ class AwsSecretsManager(SecretStore):
             raise _refused(self.place, done, error) from error
 
 
+class AzureKeyVault(SecretStore):
+    """A secret of an Azure Key Vault, which keeps each version.
+
+    :param settings: ``url`` of the key vault, ``secret`` (its name there).
+    """
+
+    editing = "`az keyvault secret set --file`, or in its portal"
+    wanted = ("url", "secret")
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._secret = settings["secret"]
+        self.place = f"{settings['url']} ({self._secret})"
+        credential = azure.identity.DefaultAzureCredential()
+        self._client = azure.keyvault.secrets.SecretClient(settings["url"], credential, retry_total=RETRIES)
+        self._version: str | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        with self._asked("read"):
+            found = self._current()
+        if found is None:
+            return None
+        self._version = found.properties.version
+        return dict(json.loads(found.value))
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        """The service has no check-and-set: another's write is noticed unless it comes in these milliseconds."""
+        with self._asked("written"):
+            found = self._current()
+            if (found.properties.version if found else None) != self._version:
+                raise _written_meanwhile(self.place)
+            text = json.dumps(dict(document))
+            written = self._client.set_secret(self._secret, text, content_type="application/json")
+        self._version = written.properties.version
+
+    def _current(self) -> Any:
+        try:
+            return self._client.get_secret(self._secret)
+        except azure.core.exceptions.ResourceNotFoundError:
+            return None
+
+    @contextmanager
+    def _asked(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except azure.core.exceptions.AzureError as error:
+            raise _refused(self.place, done, error) from error
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any]], SecretStore]] = {
     "hashicorp_vault": HashicorpVault,
     "aws_secrets_manager": AwsSecretsManager,
+    "azure_key_vault": AzureKeyVault,
 }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import key_vault_model
 from offsite_targets import free_port
 
 PROGRAMS = Path(sys.executable).parent
@@ -53,7 +54,18 @@ def aws(folder: Path) -> Iterator[Manager]:
         )
 
 
-SERVERS: Mapping[str, Callable[[Path], Any]] = {"hashicorp_vault": openbao, "aws_secrets_manager": aws}
+@contextmanager
+def azure(folder: Path) -> Iterator[Manager]:
+    """A model of the service, since nobody packages a server of it."""
+    with key_vault_model.served(folder) as (url, environment):
+        yield Manager({"type": "azure_key_vault", "url": url, "secret": "erni-demo"}, environment)
+
+
+SERVERS: Mapping[str, Callable[[Path], Any]] = {
+    "hashicorp_vault": openbao,
+    "aws_secrets_manager": aws,
+    "azure_key_vault": azure,
+}
 
 
 @contextmanager
