@@ -28,6 +28,17 @@ def _session(login: str, password: str) -> bool:
     return True
 
 
+def as_superuser(password: str, statement: str) -> None:
+    """With another password than the platform knows."""
+    folder = str(PLATFORM_ROOT / "run" / "postgres")
+    connected = psycopg2.connect(host=folder, dbname="postgres", user="postgres", password=password)
+    try:
+        with connected, connected.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connected.close()
+
+
 def redis_opens(password: str) -> bool:
     client = redis.Redis(unix_socket_path=str(PLATFORM_ROOT / "run" / "redis" / "redis.sock"), password=password)
     try:

@@ -14,7 +14,7 @@ import e2e_web
 import pytest
 from cryptography import x509
 from e2e_platform import HTTPS_PORT, PLATFORM_ROOT, Platform
-from e2e_rotation import login_opens, redis_opens, user_of
+from e2e_rotation import as_superuser, login_opens, redis_opens, user_of
 from e2e_secrets import Evidence, Watch
 from load_generator import Load
 from load_posts import posts_applied_exactly_once
@@ -24,6 +24,7 @@ from signed_token import token
 RATE = 150.0  # requests a second, mixed
 ROTATED = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
 # What a run says when a step is done: servers have the successor, it is in use, the application moves over, it serves.
+BY_HAND = "changed-by-hand"
 KILLED_AT = ("Redis serves", "is its value from now on", "starts in slot", "Nobody was refused")
 
 
@@ -139,11 +140,11 @@ def test_what_a_server_refuses_leaves_the_values_in_use_and_a_database_that_is_d
 ) -> None:
     before = running.secrets()
     verifier = running.sql("select rolpassword from pg_authid where rolname = 'postgres'").strip()
-    running.sql("alter role postgres password 'changed-by-hand'")
+    running.sql(f"alter role postgres password '{BY_HAND}'")
     try:
         running.make("rotate", secrets="db_password").refused("PostgreSQL does not accept postgres on the socket")
     finally:
-        running.sql(f"alter role postgres password '{verifier}'")
+        as_superuser(BY_HAND, f"alter role postgres password '{verifier}'")
     assert running.secrets() == before
     assert_opens(before)
 
