@@ -1,10 +1,10 @@
 """Rotations of secrets under load, side by side: `make rotate` with `make revoke-previous`, and the runbook's way.
 
 Both ways work on the same platform, behind the same nginx, under the same load: 300 mixed requests a second without a
-retry (tests/load). Ours replaces each secret by itself and then all together, ROUNDS times, and revokes what was before
-each time. The runbook's way is to change the passwords in PostgreSQL and Redis, to edit `.env`, and to recreate the
-backend (`docker-compose up -d --no-deps backend`). A token that was signed before is tried after each: whether users
-stay logged in.
+retry (tests/load). Ours replaces each secret and the certificate by itself, and then all together, ROUNDS times, and
+revokes what was before each time. The runbook's way is to change the passwords in PostgreSQL and Redis, to edit `.env`,
+and to recreate the backend (`docker-compose up -d --no-deps backend`). A token that was signed before is tried after
+each: whether users stay logged in.
 
 Prints a table: rotations, requests, those that failed, seconds in which something failed, rotations after which users
 had to log in again, and the median time of a command. Ends with 1 when one of our requests was lost, users had to log
@@ -42,6 +42,7 @@ from signed_token import token, user_of
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 RATE = float(os.environ.get("RATE", "300"))
 SECRETS = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
+EACH = (*SECRETS, "certificate")
 LONGEST_SECONDS = 60.0
 BACK_SECONDS = 60.0
 OURS = "make rotate, make revoke-previous"
@@ -127,7 +128,7 @@ def ours(platform: Platform) -> Outcome:
 
         return rotate
 
-    return under_load(platform, [rotation(names) for _ in range(ROUNDS) for names in (*SECRETS, "")])
+    return under_load(platform, [rotation(names) for _ in range(ROUNDS) for names in (*EACH, "")])
 
 
 def runbooks(platform: Platform, folder: Path) -> Outcome:
@@ -192,7 +193,7 @@ def main() -> int:
         outcomes = measure(Path(folder))
     print(table(outcomes))
     rotations = outcomes[OURS]
-    together = rotations.seconds[len(SECRETS) :: len(SECRETS) + 1]
+    together = rotations.seconds[len(EACH) :: len(EACH) + 1]
     print(f"All together: {statistics.median(together):.1f} s (at most {LONGEST_SECONDS:.0f} s).")
     for failure in rotations.report.failures[:SHOWN_FAILURES]:
         print(line_about(failure))
