@@ -8,7 +8,8 @@ all or nothing, and a version of its own by the manager's own count. Who may ope
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +40,17 @@ NOBODY_WAITS = "Nothing was changed. See that it can be reached from here, and t
 ANOTHER_WROTE = "Nothing was changed. Run it again: it then begins with what is there now."
 
 
-class HashicorpVault(SecretStore):
+class Home(SecretStore):
+    """``wanted`` are the settings that it cannot do without."""
+
+    wanted: tuple[str, ...]
+
+    @abstractmethod
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+
+
+class HashicorpVault(Home):
     """A secret of the KV engine, version 2. Another's write in between is noticed by the server (check-and-set).
 
     :param settings: ``url``, ``path``; ``mount`` (default: secret), ``ca`` (PEM file, default: the system's).
@@ -49,7 +60,7 @@ class HashicorpVault(SecretStore):
     wanted = ("url", "path")
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(settings)
         self._path, self._mount = settings["path"], settings.get("mount", "secret")
         self.place = f"{settings['url']} ({self._mount}/{self._path})"
         self._kv = hvac.Client(url=settings["url"], verify=settings.get("ca") or True).secrets.kv.v2
@@ -86,7 +97,7 @@ class HashicorpVault(SecretStore):
             raise _refused(self.place, done, error) from error
 
 
-class AwsSecretsManager(SecretStore):
+class AwsSecretsManager(Home):
     """A secret of AWS Secrets Manager. What was before keeps the stage AWSPREVIOUS there.
 
     :param settings: ``secret`` (name or ARN), ``region``; ``endpoint`` (default: the region's).
@@ -96,7 +107,7 @@ class AwsSecretsManager(SecretStore):
     wanted = ("secret", "region")
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(settings)
         self._secret = settings["secret"]
         self.place = f"AWS Secrets Manager in {settings['region']} ({self._secret})"
         self._client = boto3.client(
@@ -139,7 +150,7 @@ class AwsSecretsManager(SecretStore):
             raise _refused(self.place, done, error) from error
 
 
-class AzureKeyVault(SecretStore):
+class AzureKeyVault(Home):
     """A secret of an Azure Key Vault, which keeps each version.
 
     :param settings: ``url`` of the key vault, ``secret`` (its name there).
@@ -149,7 +160,7 @@ class AzureKeyVault(SecretStore):
     wanted = ("url", "secret")
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(settings)
         self._secret = settings["secret"]
         self.place = f"{settings['url']} ({self._secret})"
         credential = azure.identity.DefaultAzureCredential()
@@ -188,7 +199,7 @@ class AzureKeyVault(SecretStore):
             raise _refused(self.place, done, error) from error
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], SecretStore]] = {
+KINDS: dict[str, type[Home]] = {
     "hashicorp_vault": HashicorpVault,
     "aws_secrets_manager": AwsSecretsManager,
     "azure_key_vault": AzureKeyVault,
@@ -203,7 +214,7 @@ def opened(settings: Mapping[str, Any]) -> SecretStore:
     kind = KINDS.get(str(settings.get("type")))
     if kind is None:
         raise _unfit(f"its type is '{settings.get('type')}'", f"Set it to {' or '.join(KINDS)}.")
-    missing = [name for name in kind.wanted if not settings.get(name)]  # type: ignore[attr-defined]
+    missing = [name for name in kind.wanted if not settings.get(name)]
     if missing:
         raise _unfit(f"it has no {' and no '.join(missing)}", "docs/secrets.md tells what each home needs.")
     return kind(settings)
