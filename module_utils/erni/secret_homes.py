@@ -41,13 +41,28 @@ ANOTHER_WROTE = "Nothing was changed. Run it again: it then begins with what is 
 
 
 class Home(SecretStore):
-    """``wanted`` are the settings that it cannot do without."""
+    """``wanted`` are the settings that it cannot do without, ``failures`` what its client raises."""
 
     wanted: tuple[str, ...]
+    failures: tuple[type[Exception], ...]
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
+
+    @contextmanager
+    def _asked(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except self.failures as error:
+            raise PlatformError(
+                f"The secrets in {self.place} could not be {done}", _sentence(error), NOBODY_WAITS
+            ) from error
+
+    def _written_meanwhile(self) -> PlatformError:
+        return PlatformError(
+            f"The secrets in {self.place} were not written", "another has written there since", ANOTHER_WROTE
+        )
 
 
 class HashicorpVault(Home):
@@ -61,6 +76,7 @@ class HashicorpVault(Home):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
+        self.failures = (hvac.exceptions.VaultError, requests.RequestException)
         self._path, self._mount = settings["path"], settings.get("mount", "secret")
         self.place = f"{settings['url']} ({self._mount}/{self._path})"
         self._kv = hvac.Client(url=settings["url"], verify=settings.get("ca") or True).secrets.kv.v2
@@ -86,18 +102,45 @@ class HashicorpVault(Home):
             except hvac.exceptions.InvalidRequest as error:
                 if "check-and-set" not in str(error):
                     raise
-                raise _written_meanwhile(self.place) from error
+                raise self._written_meanwhile() from error
         self._version = written["data"]["version"]
 
-    @contextmanager
-    def _asked(self, done: str) -> Iterator[None]:
+
+class VersionedText(Home):
+    """A manager of texts with versions, which compares nothing on writing: another's write is noticed unless it comes
+    in the milliseconds between a look and the write."""
+
+    _version = ""
+
+    @abstractmethod
+    def _current(self) -> tuple[str, str] | None:
+        """Version and text, or None where there is none yet."""
+
+    @abstractmethod
+    def _put(self, text: str, *, exists: bool) -> str:
+        """Write, and tell the version."""
+
+    def load(self) -> dict[str, Any] | None:
+        with self._asked("read"):
+            found = self._current()
+        if found is None:
+            return None
+        self._version, text = found
         try:
-            yield
-        except (hvac.exceptions.VaultError, requests.RequestException) as error:
-            raise _refused(self.place, done, error) from error
+            document = json.loads(text)
+        except ValueError:
+            document = {}
+        return document if isinstance(document, dict) else {}
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        with self._asked("written"):
+            found = self._current()
+            if (found[0] if found else "") != self._version:
+                raise self._written_meanwhile()
+            self._version = self._put(json.dumps(dict(document)), exists=found is not None)
 
 
-class AwsSecretsManager(Home):
+class AwsSecretsManager(VersionedText):
     """A secret of AWS Secrets Manager. What was before keeps the stage AWSPREVIOUS there.
 
     :param settings: ``secret`` (name or ARN), ``region``; ``endpoint`` (default: the region's).
@@ -108,49 +151,29 @@ class AwsSecretsManager(Home):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
+        self.failures = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
         self._secret = settings["secret"]
         self.place = f"AWS Secrets Manager in {settings['region']} ({self._secret})"
         self._client = boto3.client(
             "secretsmanager", region_name=settings["region"], endpoint_url=settings.get("endpoint")
         )
-        self._version: str | None = None
 
-    def load(self) -> dict[str, Any] | None:
-        with self._asked("read"):
-            found = self._current()
-        if found is None:
-            return None
-        self._version = found["VersionId"]
-        return dict(json.loads(found["SecretString"]))
-
-    def save(self, document: Mapping[str, Any]) -> None:
-        """The service has no check-and-set: another's write is noticed unless it comes in these milliseconds."""
-        text = json.dumps(dict(document))
-        with self._asked("written"):
-            found = self._current()
-            if (found["VersionId"] if found else None) != self._version:
-                raise _written_meanwhile(self.place)
-            if found is None:
-                answer = self._client.create_secret(Name=self._secret, SecretString=text)
-            else:
-                answer = self._client.put_secret_value(SecretId=self._secret, SecretString=text)
-        self._version = answer["VersionId"]
-
-    def _current(self) -> dict[str, Any] | None:
+    def _current(self) -> tuple[str, str] | None:
         try:
-            return dict(self._client.get_secret_value(SecretId=self._secret))
+            found = self._client.get_secret_value(SecretId=self._secret)
         except self._client.exceptions.ResourceNotFoundException:
             return None
+        return found["VersionId"], found["SecretString"]
 
-    @contextmanager
-    def _asked(self, done: str) -> Iterator[None]:
-        try:
-            yield
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise _refused(self.place, done, error) from error
+    def _put(self, text: str, *, exists: bool) -> str:
+        if exists:
+            written = self._client.put_secret_value(SecretId=self._secret, SecretString=text)
+        else:
+            written = self._client.create_secret(Name=self._secret, SecretString=text)
+        return str(written["VersionId"])
 
 
-class AzureKeyVault(Home):
+class AzureKeyVault(VersionedText):
     """A secret of an Azure Key Vault, which keeps each version.
 
     :param settings: ``url`` of the key vault, ``secret`` (its name there).
@@ -161,42 +184,22 @@ class AzureKeyVault(Home):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
+        self.failures = (azure.core.exceptions.AzureError,)
         self._secret = settings["secret"]
         self.place = f"{settings['url']} ({self._secret})"
         credential = azure.identity.DefaultAzureCredential()
         self._client = azure.keyvault.secrets.SecretClient(settings["url"], credential, retry_total=RETRIES)
-        self._version: str | None = None
 
-    def load(self) -> dict[str, Any] | None:
-        with self._asked("read"):
-            found = self._current()
-        if found is None:
-            return None
-        self._version = found.properties.version
-        return dict(json.loads(found.value))
-
-    def save(self, document: Mapping[str, Any]) -> None:
-        """The service has no check-and-set: another's write is noticed unless it comes in these milliseconds."""
-        with self._asked("written"):
-            found = self._current()
-            if (found.properties.version if found else None) != self._version:
-                raise _written_meanwhile(self.place)
-            text = json.dumps(dict(document))
-            written = self._client.set_secret(self._secret, text, content_type="application/json")
-        self._version = written.properties.version
-
-    def _current(self) -> Any:
+    def _current(self) -> tuple[str, str] | None:
         try:
-            return self._client.get_secret(self._secret)
+            found = self._client.get_secret(self._secret)
         except azure.core.exceptions.ResourceNotFoundError:
             return None
+        return str(found.properties.version), str(found.value)
 
-    @contextmanager
-    def _asked(self, done: str) -> Iterator[None]:
-        try:
-            yield
-        except azure.core.exceptions.AzureError as error:
-            raise _refused(self.place, done, error) from error
+    def _put(self, text: str, *, exists: bool) -> str:  # noqa: ARG002 - there, a first version is written like any other
+        written = self._client.set_secret(self._secret, text, content_type="application/json")
+        return str(written.properties.version)
 
 
 KINDS: dict[str, type[Home]] = {
@@ -227,14 +230,6 @@ def store(settings: Mapping[str, Any], path: str, password_file: str, run_comman
 
 def _unfit(why: str, remedy: str) -> PlatformError:
     return PlatformError("erni_secrets_home cannot be used", why, remedy)
-
-
-def _refused(place: str, done: str, error: Exception) -> PlatformError:
-    return PlatformError(f"The secrets in {place} could not be {done}", _sentence(error), NOBODY_WAITS)
-
-
-def _written_meanwhile(place: str) -> PlatformError:
-    return PlatformError(f"The secrets in {place} were not written", "another has written there since", ANOTHER_WROTE)
 
 
 def _sentence(error: Exception) -> str:

@@ -103,6 +103,13 @@ def test_what_another_has_written_meanwhile_is_not_overwritten(manager: Manager)
     assert document(manager)["erni_secrets"] == {"secret_key": "ours"}
 
 
+def test_a_secret_that_holds_something_else_is_a_sentence_and_stays(manager: Manager) -> None:
+    secret_homes.opened(manager.settings).save({"another": "application's"})
+    with pytest.raises(PlatformError, match=r"has no mapping 'erni_secrets'\. Mend it with `"):
+        secret_homes.opened(manager.settings).read()
+    assert document(manager) == {"another": "application's"}
+
+
 @pytest.mark.parametrize("doing", ["load", "save"])
 def test_a_manager_that_does_not_answer_is_a_sentence(manager: Manager, doing: str) -> None:
     scheme = "https" if manager.settings["type"] == "azure_key_vault" else "http"

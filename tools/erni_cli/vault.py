@@ -46,7 +46,8 @@ def _content(environment: Environment) -> dict[str, Any]:
     if settings := home(environment):
         from ansible.module_utils.erni import secret_homes  # its clients take half a second
 
-        return secret_homes.opened(settings).load() or {"erni_secrets": {}}
+        store = secret_homes.opened(settings)
+        return {"erni_secrets": store.read(), keyring.MAPPING: store.beside(keyring.MAPPING)}
     content = yaml.safe_load(decrypted(environment)) if environment.vault_file.exists() else {}
     return content if isinstance(content, dict) else {}
 
