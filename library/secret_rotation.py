@@ -21,10 +21,11 @@ options:
       - V(promoted) makes those the values in use, and what was in use the previous values.
       - V(proven) notes that users were served with the values in use.
       - V(revoked) removes previous values whose time is over, or with O(force) all.
+      - V(forgotten) notes that servers know those no more.
       - V(known) changes nothing and tells how old the values are.
     type: str
     required: true
-    choices: [pending, promoted, proven, revoked, known]
+    choices: [pending, promoted, proven, revoked, forgotten, known]
   path: {description: The encrypted file., type: path, required: true}
   password_file: {description: File with the vault password., type: path, required: true}
   home:
@@ -138,7 +139,11 @@ from ansible.module_utils.erni.planning import Plan
 from ansible.module_utils.erni.secrets import SecretSpec
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "required": True, "choices": ["pending", "promoted", "proven", "revoked", "known"]},
+    "state": {
+        "type": "str",
+        "required": True,
+        "choices": ["pending", "promoted", "proven", "revoked", "forgotten", "known"],
+    },
     "path": {"type": "path", "required": True},
     # The name makes Ansible suspect a secret; it is a path, and operators want to see it.
     "password_file": {"type": "path", "required": True, "no_log": False},
@@ -187,6 +192,8 @@ def wanted(before: Keyring, specs: list[SecretSpec], params: dict[str, Any], mom
             return keyring.prove(before)
         case "revoked":
             return keyring.revoke(before, moment, force=params["force"], patient=params["patient"])
+        case "forgotten":
+            return keyring.forget(before)
         case _:
             return before
 

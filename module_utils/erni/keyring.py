@@ -51,12 +51,14 @@ class Previous:
 
 @dataclass(frozen=True)
 class Keyring:
-    """An environment's secrets by name, and what is known of their succession."""
+    """An environment's secrets by name, and what is known of their succession. ``revoked`` are names whose previous
+    value stands here no longer, and may still be known to servers."""
 
     values: Mapping[str, str] = field(repr=False)
     now: Mapping[str, Current] = field(default_factory=dict)
     pending: Mapping[str, Pending] = field(default_factory=dict)
     previous: Mapping[str, Previous] = field(default_factory=dict)
+    revoked: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, values: Mapping[str, str], stored: Mapping[str, Any]) -> Keyring:
@@ -66,13 +68,14 @@ class Keyring:
             kind: {name: made(**entry) for name, entry in (stored.get(kind) or {}).items()}
             for kind, made in kinds.items()
         }
-        return cls(dict(values), **read)
+        return cls(dict(values), **read, revoked=tuple(stored.get("revoked") or ()))
 
     def dump(self) -> dict[str, Any]:
-        return {
-            kind: {name: asdict(entry) for name, entry in entries.items()}
-            for kind, entries in (("now", self.now), ("pending", self.pending), ("previous", self.previous))
+        kinds = (("now", self.now), ("pending", self.pending), ("previous", self.previous))
+        dumped: dict[str, Any] = {
+            kind: {name: asdict(entry) for name, entry in entries.items()} for kind, entries in kinds
         }
+        return dumped | {"revoked": list(self.revoked)}
 
     @property
     def unfinished(self) -> list[str]:
@@ -142,7 +145,7 @@ def promote(keyring: Keyring, first_login: str, moment: datetime, grace: int) ->
             previous[name] = Previous(values[name], before.version, until, login)
         values[name] = pending.value
         now[name] = Current(told(moment), before.version + 1, pending.login, proven=False)
-    return Keyring(values, now, {}, previous)
+    return replace(keyring, values=values, now=now, pending={}, previous=previous)
 
 
 def prove(keyring: Keyring) -> Keyring:
@@ -168,7 +171,13 @@ def revoke(keyring: Keyring, moment: datetime, *, force: bool, patient: bool = F
         for name, entry in keyring.previous.items()
         if name in unproven or (not force and entry.until > told(moment))
     }
-    return replace(keyring, previous=kept)
+    ended = keyring.previous.keys() - kept.keys()
+    return replace(keyring, previous=kept, revoked=tuple(sorted({*keyring.revoked, *ended})))
+
+
+def forget(keyring: Keyring) -> Keyring:
+    """Servers know the revoked values no more."""
+    return replace(keyring, revoked=())
 
 
 def due(keyring: Keyring, moment: datetime) -> list[str]:

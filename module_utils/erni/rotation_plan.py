@@ -88,6 +88,8 @@ def plan(before: Keyring, after: Keyring, state: str) -> Plan:
         _add(made, "prove", name, state, f"{name} is replaced: version {version} serves")
     for name in sorted(before.previous.keys() - after.previous.keys()):
         _add(made, "revoke", name, state, f"the previous value of {name} holds no longer")
+    for name in sorted(set(before.revoked) - set(after.revoked)):
+        _add(made, "forget", name, state, f"no server takes the previous value of {name} any more")
     return made
 
 

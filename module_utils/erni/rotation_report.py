@@ -97,6 +97,8 @@ def remedy(found: Iterable[Age]) -> str:
 def _remark(name: str, keyring: Keyring, moment: datetime) -> str:
     if name in keyring.unfinished:
         return "a rotation was interrupted: make rotate goes on"
+    if name in keyring.revoked:
+        return "its revocation was interrupted: make revoke-previous goes on"
     if name not in keyring.previous:
         return ""
     until = keyring.previous[name].until

@@ -61,6 +61,7 @@ def steps(verb: str, environment: Environment, wanted: Options) -> Iterator[Step
     if verb == "rotate-emergency":
         yield Step("revoke-previous", replace(plain, force=True))
         yield Step("up", plain)
+        yield Step("shared/rotation_forgotten", plain)
 
 
 def _what_was_interrupted(environment: Environment, plain: Options) -> Iterator[Step]:
@@ -99,11 +100,14 @@ def _names(wanted: Options) -> list[str]:
 
 
 def _revocation(environment: Environment, wanted: Options, plain: Options) -> Iterator[Step]:
-    """First nobody uses a previous value any more: a release that was gone back to since the rotation may."""
+    """First nobody uses a previous value any more: a release that was gone back to since the rotation may. What a run
+    that was killed has revoked ends now."""
     ring = vault.read_keyring(environment)
-    ends = bool(ring.previous if wanted.force else due(ring, datetime.now(UTC))) and not wanted.check
+    due_now = ring.previous if wanted.force else due(ring, datetime.now(UTC))
+    ends = bool(due_now or ring.revoked) and not wanted.check
     if ends:
         yield Step("up", plain, QUIETLY)
     yield Step("revoke-previous", wanted)
     if ends:
         yield Step("up", plain)
+        yield Step("shared/rotation_forgotten", plain)

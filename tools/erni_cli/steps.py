@@ -11,6 +11,7 @@ PARTS_OF_VERBS = {
     "shared/recovered": "recover",
     "shared/rotation_tried": "rotate",
     "shared/rotation_proven": "rotate",
+    "shared/rotation_forgotten": "revoke-previous",
 }
 
 

@@ -34,14 +34,14 @@ def _ring(monkeypatch: pytest.MonkeyPatch) -> None:
     ("verb", "books"),
     [
         ("rotate", ["rotate", *ROTATION]),
-        ("rotate-emergency", ["rotate-emergency", *ROTATION, "revoke-previous", "up"]),
-        ("revoke-previous", ["up", "revoke-previous", "up"]),
+        ("rotate-emergency", ["rotate-emergency", *ROTATION, "revoke-previous", "up", "shared/rotation_forgotten"]),
+        ("revoke-previous", ["up", "revoke-previous", "up", "shared/rotation_forgotten"]),
     ],
 )
 def test_a_verb_is_these_playbooks(verb: str, books: list[str]) -> None:
     steps = list(rotation.steps(verb, DEMO, WANTED))
     assert [step.book for step in steps] == books
-    assert {step.verb for step in steps if step.book.startswith("shared/")} <= {"rotate"}
+    assert {step.verb for step in steps if step.book.startswith("shared/")} <= {"rotate", "revoke-previous"}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,14 @@ def test_where_no_previous_values_time_is_over_the_platform_is_left_alone(
     ring = keyring.prove(keyring.promote(begun, "", datetime.now(UTC), grace))
     monkeypatch.setattr(vault, "read_keyring", lambda _: ring)
     books = [step.book for step in rotation.steps("revoke-previous", DEMO, replace(WANTED, force=False))]
-    assert books == (["up", "revoke-previous", "up"] if grace < 0 else ["revoke-previous"])
+    ends = ["up", "revoke-previous", "up", "shared/rotation_forgotten"]
+    assert books == (ends if grace < 0 else ["revoke-previous"])
+
+
+def test_a_revocation_that_was_killed_before_servers_knew_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vault, "read_keyring", lambda _: replace(RING, revoked=("secret_key",)))
+    books = [step.book for step in rotation.steps("revoke-previous", DEMO, replace(WANTED, force=False))]
+    assert books == ["up", "revoke-previous", "up", "shared/rotation_forgotten"]
 
 
 @pytest.mark.parametrize("verb", ["rotate", "rotate-emergency", "revoke-previous"])
@@ -99,7 +106,7 @@ def test_a_check_ends_with_what_it_can_predict(verb: str) -> None:
 
 def test_what_is_rotated_is_told_once_and_an_emergency_forces_the_revocation() -> None:
     steps = list(rotation.steps("rotate-emergency", DEMO, replace(WANTED, force=False)))
-    assert [step.options.secrets for step in steps] == ["db_password"] + [None] * 6
+    assert [step.options.secrets for step in steps] == ["db_password"] + [None] * 7
     assert [step.book for step in steps if step.options.force] == ["revoke-previous"]
     assert all(step.options.reason == "why" for step in steps)
 
