@@ -199,22 +199,20 @@ def test_a_moment_that_cannot_be_had_is_refused_with_those_that_can(
 
 @pytest.mark.parametrize("victim", ["archive-restore", "archive-recover", "dump"])
 def test_a_recovery_that_is_killed_in_the_middle_leaves_nothing_and_the_next_one_works(
-    client: Any, shared: ArchivedServer, tmp_path: Path, victim: str
+    client: Any, shared: ArchivedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
 ) -> None:
     folder, moment = tmp_path / "made", shared.now()
+    start = client.start
 
-    def kill() -> None:
-        for _ in range(6000):
-            with suppress(engine.docker_errors.APIError):
-                client.kill(shared.archive_job(victim))
-                return
-            time.sleep(0.005)
+    def start_and_kill(container: str, *arguments: Any, **options: Any) -> None:
+        start(container, *arguments, **options)
+        if client.inspect_container(container)["Name"].lstrip("/") == shared.archive_job(victim):
+            client.kill(container)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(PlatformError):
-        recover(client, shared, moment, folder)
-    killer.join()
+    with monkeypatch.context() as broken:
+        broken.setattr(client, "start", start_and_kill)
+        with pytest.raises(PlatformError):
+            recover(client, shared, moment, folder)
     assert nothing_is_left(client, shared)
     assert not folder.exists()
     assert recover(client, shared, moment, folder).part.facts["rows"]
