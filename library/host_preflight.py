@@ -63,7 +63,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import certificate, engine
+from ansible.module_utils.erni import certificate, engine, tls_swap
 from ansible.module_utils.erni.engine_install import observe_engine, plan_engine
 from ansible.module_utils.erni.engine_settings import CHOICES, NEVER
 from ansible.module_utils.erni.errors import PlatformError
@@ -110,7 +110,7 @@ def certificate_facts(wanted: dict[str, Any] | None) -> dict[str, Any]:
         "problems": certificate.problems(found, wanted["names"], wanted["min_days"], now) + (others if found else []),
         "missing": found is None,
         "self_issued": bool(found and found.self_issued),
-        "unproven": os.path.islink(os.path.join(os.path.dirname(wanted["chain"]), "former")),
+        "unproven": tls_swap.is_unproven(os.path.dirname(wanted["chain"])),
     }
 
 

@@ -131,11 +131,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.erni import keyring, rotation_plan, rotation_report, secret_homes
+from ansible.module_utils.erni import keyring, rotation_plan, rotation_record, rotation_report, secret_homes
 from ansible.module_utils.erni.errors import PlatformError
-from ansible.module_utils.erni.journal import append_record
 from ansible.module_utils.erni.keyring import Keyring
-from ansible.module_utils.erni.planning import Plan
 from ansible.module_utils.erni.secrets import SecretSpec
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -176,7 +174,6 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     },
     "format": {"type": "str", "choices": ["text", "json"], "default": "text"},
 }
-PRIVATE_FOR_THE_TEAM = 0o644
 
 
 def wanted(before: Keyring, specs: list[SecretSpec], params: dict[str, Any], moment: datetime) -> Keyring:
@@ -196,18 +193,6 @@ def wanted(before: Keyring, specs: list[SecretSpec], params: dict[str, Any], mom
             return keyring.forget(before)
         case _:
             return before
-
-
-def record(path: str, plan: Plan, params: dict[str, Any], moment: datetime) -> None:
-    """Who replaced or revoked what, and why; no value. It stands beside the vault, for all who may open that."""
-    entry = {
-        "when": keyring.told(moment),
-        "environment": params["environment_name"],
-        "operator": params["operator"],
-        "reason": params["reason"],
-        "actions": [f"{action.kind} {action.subject}" for action in plan.actions] + params["also"],
-    }
-    append_record(path, entry, PRIVATE_FOR_THE_TEAM)
 
 
 def report(found: list[rotation_report.Age], params: dict[str, Any]) -> str:
@@ -240,7 +225,9 @@ def main() -> None:
             store.write(after.values, {keyring.MAPPING: after.dump()})
         worth_a_line = params["state"] in ("proven", "revoked") and (plan.changed or params["also"])
         if params["record"] and worth_a_line and not module.check_mode:
-            record(params["record"], plan, params, moment)
+            actions = [f"{action.kind} {action.subject}" for action in plan.actions] + params["also"]
+            told_by = (params["environment_name"], params["operator"], params["reason"])
+            rotation_record.append(params["record"], moment, *told_by, actions)
     except PlatformError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -78,6 +78,11 @@ def plan(found: Pairs, names: list[str], now: dt.datetime) -> Plan:
     return made
 
 
+def is_unproven(path: str) -> bool:
+    """Whether a run was killed before it had seen the certificate served that it put in place."""
+    return os.path.islink(os.path.join(path, "former"))
+
+
 class TlsFolder:
     """The folder on the nginx host. ``uid`` owns what is in it."""
 
@@ -85,12 +90,12 @@ class TlsFolder:
         self.path, self.uid = path, uid
 
     def pairs(self) -> Pairs:
-        return Pairs(self._read("next"), self._read("."), self._is_link("former"))
+        return Pairs(self._read("next"), self._read("."), is_unproven(self.path))
 
     def swap(self) -> None:
         """The next pair is the one in use. What was in use is kept as ``former``."""
         self._adopt()
-        folder = self._own_folder_of_next()
+        folder = self._made({name: _text(self._at("next", name)) for name in (CHAIN, KEY)})
         served = os.readlink(self._at("pair")) if self._is_link("pair") else ""
         if served and served != folder and not self._is_link("former"):
             self._link(served, "former")
@@ -123,9 +128,6 @@ class TlsFolder:
         for name in (CHAIN, KEY):
             self._link(f"pair/{name}", name)
 
-    def _own_folder_of_next(self) -> str:
-        return self._made({name: _text(self._at("next", name)) for name in (CHAIN, KEY)})
-
     def _made(self, texts: dict[str, str]) -> str:
         """The name of a folder with both, written whole before it is pointed at."""
         name = f"pair-{hashlib.sha256((texts[CHAIN] + texts[KEY]).encode()).hexdigest()[:16]}"
@@ -153,7 +155,7 @@ class TlsFolder:
         return os.path.join(self.path, *parts)
 
 
-def apply(folder: TlsFolder, wanted: Plan, door: Door | None, handshake: Callable[[Door], int | None]) -> None:
+def apply(folder: TlsFolder, wanted: Plan, door: Door | None, handshake: Callable[[Door], int]) -> None:
     """Carry the plan out; a certificate that is not served is taken back.
 
     :param door: None before nginx has ever served, when nobody could be asked.
@@ -171,25 +173,24 @@ def apply(folder: TlsFolder, wanted: Plan, door: Door | None, handshake: Callabl
     folder.settle()
 
 
-def is_served(folder: TlsFolder, door: Door, handshake: Callable[[Door], int | None]) -> bool:
+def is_served(folder: TlsFolder, door: Door, handshake: Callable[[Door], int]) -> bool:
     """Whether new connections get the certificate in use. An nginx that does not run will, once it does."""
     in_use = folder.pairs().served
     deadline = time.monotonic() + SERVED_WITHIN_SECONDS
     while True:
         try:
-            serial = handshake(door)
+            if in_use is not None and handshake(door) == in_use.serial:
+                return True
         except ConnectionRefusedError:
             return True
         except OSError:
-            serial = None
-        if in_use is not None and serial == in_use.serial:
-            return True
+            pass  # no handshake yet
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
 
 
-def served_serial(door: Door) -> int | None:
+def served_serial(door: Door) -> int:
     """The serial number of the certificate that a new connection gets; whose it is does not matter here.
 
     :raises OSError: when nobody listens, or no handshake comes about.

@@ -13,6 +13,7 @@ from ansible.plugins.vars import BaseVarsPlugin
 # On the control node the project's logic is found under the name that it has inside modules, too.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
+from ansible.module_utils.erni import group_variables
 from ansible.module_utils.erni.errors import PlatformError
 
 DOCUMENTATION = """
@@ -38,20 +39,18 @@ class VarsModule(BaseVarsPlugin):
         if not any(isinstance(entity, Group) and entity.name == "all" for entity in wanted):
             return {}
         if path not in _documents:
-            _documents[path] = self._document(loader, Path(path))
+            _documents[path] = _document(Path(path))
         return _documents[path]
 
-    def _document(self, loader: Any, folder: Path) -> dict[str, Any]:
-        settings: dict[str, Any] = {}
-        for file in sorted((folder / "group_vars" / "all").glob("**/*.yml")):
-            if VARIABLE in file.read_text(encoding="utf-8", errors="replace"):
-                settings = loader.load_from_file(str(file)).get(VARIABLE, settings)
-        if not settings:
-            return {}
-        # Imported here: the clients take half a second, which an environment with a vault file need not pay.
-        from ansible.module_utils.erni import secret_homes
 
-        try:
-            return secret_homes.opened(settings).load() or {}
-        except PlatformError as error:
-            raise AnsibleError(str(error)) from error
+def _document(inventory: Path) -> dict[str, Any]:
+    settings = group_variables.plain(inventory / "group_vars" / "all", VARIABLE, {})
+    if not settings:
+        return {}
+    # Imported here: the clients take half a second, which an environment with a vault file need not pay.
+    from ansible.module_utils.erni import secret_homes
+
+    try:
+        return secret_homes.opened(settings).load() or {}
+    except PlatformError as error:
+        raise AnsibleError(str(error)) from error

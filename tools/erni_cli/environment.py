@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.erni import group_variables
 
 from .errors import PlatformError
 
@@ -42,35 +41,9 @@ def resolve(name: str, inventories: Path, vault_password_file: str | None = None
     return Environment(name, folder, Path(vault_password_file or folder / ".vault_password").absolute())
 
 
-class _TagBlindLoader(yaml.SafeLoader):
-    """Reads past Ansible's own tags: what this program looks up is never encrypted."""
-
-
-_TagBlindLoader.add_multi_constructor("!", lambda *_: None)
-
-
 def group_variable(environment: Environment, name: str, default: Any = None) -> Any:
-    """A plain variable of group_vars/all, without the half second that asking ansible-inventory costs.
-
-    Files are read in Ansible's order (sorted, folders in place), so the last one that sets the variable wins.
-    """
-    value = default
-    mentions = re.compile(rf"^{re.escape(name)}\s*:", re.MULTILINE)
-    for path in _variable_files(environment.folder / "group_vars" / "all"):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if mentions.search(text):
-            value = yaml.load(text, Loader=_TagBlindLoader).get(name, value)  # noqa: S506 (a SafeLoader)
-    return value
-
-
-def _variable_files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir():
-            yield from _variable_files(entry)
-        elif entry.suffix in (".yml", ".yaml") and not entry.name.startswith("."):
-            yield entry
+    """A plain variable of group_vars/all, without the half second that asking ansible-inventory costs."""
+    return group_variables.plain(environment.folder / "group_vars" / "all", name, default)
 
 
 def operator(variables: Mapping[str, str] = os.environ) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ansible.module_utils.erni.journal import append_record
-from ansible.module_utils.erni.keyring import due, told
+from ansible.module_utils.erni import rotation_record
+from ansible.module_utils.erni.keyring import due
 
 from . import rekey, vault
 from .environment import Environment
@@ -24,7 +24,6 @@ Facts = dict[str, str | int | bool]
 CERTIFICATE = "certificate"
 KNOWN_TO_NO_SERVER = ("backup_identity", "registry_password")  # whom `up` has nothing to tell about
 RENEWED: Facts = {"nginx_certificate_renewed": True}
-RECORD_MODE = 0o644  # as library/secret_rotation.py makes it: for all who may see the inventory
 QUIETLY: Facts = {"erni_status_is_told": False}  # the last one tells how all services are
 
 
@@ -85,14 +84,8 @@ def names_the_vault_password(wanted: Options) -> bool:
 
 def record_vault_password(environment: Environment, operator: str, reason: str) -> None:
     """Beside what playbooks record of the other secrets."""
-    entry = {
-        "when": told(datetime.now(UTC)),
-        "environment": environment.name,
-        "operator": operator,
-        "reason": reason,
-        "actions": [f"replace {rekey.NAME}"],
-    }
-    append_record(str(environment.folder / "rotations.jsonl"), entry, RECORD_MODE)
+    path = str(environment.folder / "rotations.jsonl")
+    rotation_record.append(path, datetime.now(UTC), environment.name, operator, reason, [f"replace {rekey.NAME}"])
 
 
 def _names(wanted: Options) -> list[str]:

@@ -70,7 +70,7 @@ def serial(folder: Path) -> int:
     return found.serial
 
 
-def run(path: Path, handshake: Callable[[Door], int | None], door: Door | None = DOOR) -> list[str]:
+def run(path: Path, handshake: Callable[[Door], int], door: Door | None = DOOR) -> list[str]:
     folder = TlsFolder(str(path), os.getuid())
     wanted = plan(folder.pairs(), NAMES, NOW)
     if wanted.changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,6 +110,20 @@ def test_what_is_rotated_is_told_once_and_an_emergency_forces_the_revocation() -
     assert [step.options.secrets for step in steps] == ["db_password"] + [None] * 7
     assert [step.book for step in steps if step.options.force] == ["revoke-previous"]
     assert all(step.options.reason == "why" for step in steps)
+
+
+def test_a_replaced_vault_password_is_recorded_beside_the_other_rotations(tmp_path: Path) -> None:
+    demo = replace(DEMO, folder=tmp_path)
+    rotation.record_vault_password(demo, "ada", "every 90 days")
+    rotation.record_vault_password(demo, "ada", "")
+    first, _ = [json.loads(line) for line in (tmp_path / "rotations.jsonl").read_text().splitlines()]
+    assert datetime.now(UTC) - keyring.parsed(first.pop("when")) < timedelta(minutes=1)
+    assert first == {
+        "environment": "demo",
+        "operator": "ada",
+        "reason": "every 90 days",
+        "actions": ["replace vault_password"],
+    }
 
 
 def test_an_emergency_has_to_be_explained() -> None:
