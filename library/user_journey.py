@@ -17,6 +17,7 @@ options:
   release: {description: "Release that should serve, empty to accept any.", type: str, default: ""}
   readiness: {description: "Whether the application must be ready.", type: bool, default: true}
   chat: {description: "Whether to send a chat message. It is stored.", type: bool, default: false}
+  patience: {description: "Seconds in which what is not so is asked again.", type: float, default: 0.0}
 author: ERNI Building Agents operations
 """
 
@@ -60,6 +61,7 @@ ARGUMENT_SPEC = {
     "release": {"type": "str", "default": ""},
     "readiness": {"type": "bool", "default": True},
     "chat": {"type": "bool", "default": False},
+    "patience": {"type": "float", "default": 0.0},
 }
 
 
@@ -77,7 +79,10 @@ def main() -> None:
         fail(module, [Finding(f"The authority {authority} does not exist", "", "Run make up, which makes it.")], [])
     site = Site(params["hostname"], params["address"], params["http_port"], params["https_port"], authority)
     chat = params["chat"] and not module.check_mode
-    expected = Expectations(params["public_url"], params["page_text"], params["release"], params["readiness"], chat)
+    patience = 0.0 if module.check_mode else params["patience"]
+    expected = Expectations(
+        params["public_url"], params["page_text"], params["release"], params["readiness"], chat, patience
+    )
     journey = travel(site, expected)
     outcome = {"changed": False, "passed": journey.passed, "conversation": journey.conversation}
     if journey.findings and not module.check_mode:  # what is only predicted answers nobody yet

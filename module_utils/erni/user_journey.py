@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,18 +14,23 @@ from .probe import Answer, Site
 REDIRECTS = (301, 302, 307, 308)
 SECURITY_HEADERS = ("x-content-type-options", "x-frame-options", "referrer-policy")
 FIGURE_PATHS = ("/metrics", "/api/metrics", "/api//metrics", "/metrics/")
+CHAT = "a chat message comes back answered"
+_PAUSE = 0.5  # seconds until what failed is asked again
 _IDENTIFIER = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """``page_text`` must stand in the page; ``chat`` sends a message, which is then stored."""
+    """``page_text`` must stand in the page; ``chat`` sends a message, which is then stored. What is not so is asked
+    again for ``patience`` seconds: an application connects to a database that has just been started in its own time. A
+    message is sent once only, as it may have been stored."""
 
     public_url: str
     page_text: str
     release: str
     readiness: bool
     chat: bool
+    patience: float = 0.0
 
 
 @dataclass
@@ -37,7 +43,8 @@ class Journey:
 
 
 def travel(site: Site, expected: Expectations) -> Journey:
-    """All checks; one that fails does not hide the others."""
+    """All checks; one that fails does not hide the others. The patience is for all of them together."""
+    deadline = time.monotonic() + expected.patience
     journey = Journey([], [])
     steps: list[tuple[str, Callable[[], str]]] = [
         ("port 80 redirects to HTTPS", lambda: _redirects(site, expected)),
@@ -50,9 +57,9 @@ def travel(site: Site, expected: Expectations) -> Journey:
     if expected.readiness:
         steps.append(("/readiness answers", lambda: _ready(site)))
     if expected.chat:
-        steps.append(("a chat message comes back answered", lambda: _chat(site, journey)))
+        steps.append((CHAT, lambda: _chat(site, journey)))
     for sentence, step in steps:
-        problem = _problem(step)
+        problem = _problem(step) if sentence == CHAT else _lasting_problem(step, deadline)
         if problem:
             journey.findings.append(
                 Finding(f"Not so: {sentence}", problem, "`make logs SERVICE=nginx` shows the request.")
@@ -60,6 +67,12 @@ def travel(site: Site, expected: Expectations) -> Journey:
         else:
             journey.passed.append(sentence)
     return journey
+
+
+def _lasting_problem(step: Callable[[], str], deadline: float) -> str:
+    while (problem := _problem(step)) and time.monotonic() + _PAUSE < deadline:
+        time.sleep(_PAUSE)
+    return problem
 
 
 def _problem(step: Callable[[], str]) -> str:

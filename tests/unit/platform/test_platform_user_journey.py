@@ -173,6 +173,28 @@ def test_what_an_environment_does_not_expect_is_not_asked(changes: dict[str, boo
     assert journey.passed == [sentence for sentence in ALL if sentence != left_out]
 
 
+def test_what_comes_in_its_own_time_is_waited_for_as_long_as_the_patience_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+        if clock >= 3:
+            site.answers["/readiness"] = Answer(200)
+
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    monkeypatch.setattr("time.sleep", sleep)
+    site = FakeSite({"/readiness": Answer(503), "/api/chat": Answer(500)})
+    assert [f.what for f in travel(site, replace(EXPECTED, patience=2.0)).findings] == [
+        f"Not so: {READINESS}",
+        f"Not so: {CHAT}",
+    ]
+    assert [f.what for f in travel(site, replace(EXPECTED, patience=10.0)).findings] == [f"Not so: {CHAT}"]
+    assert len(site.posted) == 2, "once in each journey: it may have been stored"
+
+
 def test_any_release_will_do_where_none_is_expected() -> None:
     for home in (HOME, without(HOME, "x-erni-release")):
         assert travel(FakeSite({"/": home}), replace(EXPECTED, release="")).findings == []
