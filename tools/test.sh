@@ -129,18 +129,22 @@ molecule_scenarios() {
     for scenario in $(scenarios); do molecule_scenario "$scenario"; done
 }
 
-# Three lanes side by side, so that while one waits the others compute: all scenarios but the last; the end-to-end tests
-# of what nobody loads; the integration tests and the last scenario. What a lane in the background says follows at its
-# end.
+# Three lanes side by side, so that while one waits the others compute: all scenarios but the last, and the end-to-end
+# tests of backups, on an environment of their own; the end-to-end tests of whatever else nobody loads; the integration
+# tests and the last scenario. What a lane in the background says follows at its end.
 lanes() {
     local last first molecule platform failed=
+    local -r backups='tests/e2e/test_e2e_1[4567]*.py'
     last=$(scenarios | tail -n 1)
     first=$(scenarios | head -n -1)
     need_engine
     need_images
-    (for scenario in $first; do molecule_scenario "$scenario"; done) >.run/test-molecule.log 2>&1 &
+    {
+        for scenario in $first; do molecule_scenario "$scenario"; done
+        ERNI_E2E_ENV=twin e2e "$backups"
+    } >.run/test-molecule.log 2>&1 &
     molecule=$!
-    e2e 'tests/e2e/test_e2e_[01]*.py' >.run/test-e2e.log 2>&1 &
+    e2e 'tests/e2e/test_e2e_0*.py tests/e2e/test_e2e_1[012389]*.py' >.run/test-e2e.log 2>&1 &
     platform=$!
     { integration && molecule_scenario "$last"; } || failed=yes
     # Also after a failure: a lane that went on alone would leave behind what it had just made.
@@ -157,12 +161,12 @@ ended() {
     cat "$2"
 }
 
-# $1: which of its files, as a pattern.
+# $1: which of its files, as patterns.
 e2e() {
     need_engine
     need_images
     say 'End to end'
-    # shellcheck disable=SC2086 # the pattern becomes the files that it fits
+    # shellcheck disable=SC2086 # the patterns become the files that they fit
     "$python" -m pytest $1 -q --durations=12
 }
 

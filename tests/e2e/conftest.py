@@ -12,6 +12,7 @@ import e2e_releases
 import e2e_secrets
 import e2e_web
 import pytest
+from e2e_backups import recipients
 from e2e_platform import ENV, NAME, ROOT, SCRATCH, Platform
 from e2e_releases import Releases
 from e2e_secrets import BringUp
@@ -38,13 +39,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @contextmanager
 def only_session() -> Iterator[None]:
-    """Two sessions on one machine would sweep each other's platform away."""
-    path = LOCK_FOLDER / "erni-e2e-session.lock"
+    """Two sessions with one environment would sweep each other's platform away."""
+    path = LOCK_FOLDER / f"{NAME}-session.lock"
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.exit("Another session of the end-to-end tests runs on this machine; wait until it ends.", 2)
+            pytest.exit(
+                f"Another session of these tests has the environment {ENV} of this machine; wait until it ends.",
+                2,
+            )
         yield
 
 
@@ -55,7 +59,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         prepared = Platform(tmp_path_factory.mktemp("inventories"))
         prepared.sweep()
         try:
-            yield prepared
+            with prepared.images_named():
+                yield prepared
         finally:
             prepared.sweep()
             for path in (*LOCK_FOLDER.glob(f"erni-{ENV}*.lock"), LOCK_FOLDER / f"erni-host-{NAME}.lock"):
@@ -114,8 +119,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encrypted(running: Platform, identity: Path) -> Platform:
     """The environment makes its sets for that key alone."""
-    recipient = next(line.split()[-1] for line in identity.read_text().splitlines() if "public key" in line)
-    running.write_environment(ENV, {"backup_recipients": [recipient]})
+    running.write_environment(ENV, {"backup_recipients": recipients(identity)})
     return running
 
 

@@ -28,12 +28,14 @@ ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 from ansible.module_utils.erni.database_apply import ADVISORY_LOCK  # noqa: E402 (its path is set above)
 from ansible.module_utils.erni.release_record import read_journal  # noqa: E402 (likewise)
 
-ENV = "e2e"
-NAME = "erni-e2e"  # prefix of containers, networks and volumes
-PLATFORM_ROOT = Path("/var/lib/erni-e2e")
+# Two sessions of these tests can run side by side on a machine, each with an environment of its own: e2e or twin.
+ENV = os.environ.get("ERNI_E2E_ENV", "e2e")
+_NUMBER = ("e2e", "twin").index(ENV)
+NAME = f"erni-{ENV}"  # prefix of containers, networks and volumes
+PLATFORM_ROOT = Path(f"/var/lib/{NAME}")
 LIVE_FOLDER = PLATFORM_ROOT / "services" / "nginx" / "live"
 SERVICES = ("postgres", "redis", "backend", "frontend", "nginx")
-HTTP_PORT, HTTPS_PORT = 18080, 18443
+HTTP_PORT, HTTPS_PORT = 18080 + _NUMBER, 18443 + _NUMBER
 PUBLIC_URL = f"https://localhost:{HTTPS_PORT}"
 
 # Every process that the tests start inherits this variable, so that a run can be killed whole and leftovers be found.
@@ -48,14 +50,19 @@ MAKE_OPTIONS = (
 )
 TIMEOUT = 240.0
 # A killed module cannot remove its temporary files: they stay where the sweep finds them.
-SCRATCH = Path("/tmp/erni-e2e")
+SCRATCH = Path(f"/tmp/{NAME}")
+EDGE, DATA = (f"172.30.{number + 2 * _NUMBER}" for number in (20, 21))  # addresses of the networks begin so
+# Names of images tell what serves, so that two platforms need names of their own; the first has local's.
+SHARED_IMAGE_PREFIX = "erni"
+IMAGE_PREFIX = (SHARED_IMAGE_PREFIX, NAME)[_NUMBER]
 
 VARIABLES: dict[str, Any] = {
     "erni_env": ENV,
     "platform_name": NAME,
     "platform_root": str(PLATFORM_ROOT),
-    "platform_edge_subnet": "172.30.20.0/24",
-    "platform_data_subnet": "172.30.21.0/24",
+    "platform_edge_subnet": f"{EDGE}.0/24",
+    "platform_data_subnet": f"{DATA}.0/24",
+    "platform_image_prefix": IMAGE_PREFIX,
     "nginx_http_port": HTTP_PORT,
     "nginx_https_port": HTTPS_PORT,
     # Built into the pages: with local's value the image is local's, and is not built a second time.
@@ -163,8 +170,12 @@ def environment(token: str) -> dict[str, str]:
     return {**outer, MARK: token, "TMPDIR": str(SCRATCH)}
 
 
-def marked_processes(token: str = "") -> list[int]:
-    """Processes of one run, or of any. An engine that a run had to start is nobody's leftover."""
+def _token(run: int = 0) -> str:
+    return f"{ENV}-{os.getpid()}-{run}"
+
+
+def marked_processes(token: str = f"{ENV}-") -> list[int]:
+    """Processes of one run, or of any of this environment's. An engine that a run had to start is nobody's leftover."""
     mark = f"{MARK}={token}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -246,14 +257,14 @@ class Platform:
         if isinstance(arguments := given.get("ARGS"), Mapping):
             given["ARGS"] = shlex.join(["-e", json.dumps(arguments)])
         words = ["make", verb, *(f"{name}={value}" for name, value in given.items())]
-        return Started(words, f"{os.getpid()}-{self._runs}")
+        return Started(words, _token(self._runs))
 
     def make(self, verb: str, env: str = ENV, timeout: float = TIMEOUT, **options: Any) -> Run:
         return self.start(verb, env, **options).ended(timeout)
 
     def stdout_of(self, words: list[str]) -> str:
         """Standard output alone, as a program that reads it would get it."""
-        return subprocess.check_output(words, cwd=ROOT, env=environment(f"{os.getpid()}-0"), text=True, timeout=TIMEOUT)
+        return subprocess.check_output(words, cwd=ROOT, env=environment(_token()), text=True, timeout=TIMEOUT)
 
     def up(self, **options: Any) -> Run:
         return self.make("up", **options).succeeded()
@@ -372,6 +383,23 @@ class Platform:
             "volumes": {v.name for v in self.engine.volumes.list(filters={"name": NAME})},
             "files": self.files(),
         }
+
+    @contextmanager
+    def images_named(self) -> Iterator[None]:
+        """What was built for the first environment has this one's names, too, and is not built again."""
+        if IMAGE_PREFIX == SHARED_IMAGE_PREFIX:
+            yield
+            return
+        for image in self.engine.images.list(filters={"reference": f"{SHARED_IMAGE_PREFIX}/*"}):
+            for tag in image.tags:
+                image.tag(tag.replace(SHARED_IMAGE_PREFIX, IMAGE_PREFIX, 1))
+        try:
+            yield
+        finally:
+            for image in self.engine.images.list(filters={"reference": f"{IMAGE_PREFIX}/*"}):
+                for tag in image.tags:
+                    if tag.startswith(f"{IMAGE_PREFIX}/"):
+                        self.engine.images.remove(tag, force=True)
 
     def sweep(self) -> None:
         """Remove whatever is left of this or a killed earlier session; no command of the platform is needed for it."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import docker
-from e2e_platform import Platform
+from e2e_platform import NAME, Platform
 
-REPOSITORY = "erni-e2e-release"
+REPOSITORY = f"{NAME}-release"
 # What the good image runs: gunicorn with its settings, from the image's own folder.
 SERVE = "gunicorn --config gunicorn.conf.py erni_backend.main:app"
 # With which the application begins an answer; /health and /readiness have none.

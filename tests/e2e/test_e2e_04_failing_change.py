@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import e2e_web
-from e2e_platform import Platform
+from e2e_platform import NAME, Platform
 
 
 def test_a_cache_that_refuses_its_configuration_serves_with_the_former_one(running: Platform) -> None:
@@ -11,7 +11,7 @@ def test_a_cache_that_refuses_its_configuration_serves_with_the_former_one(runni
 
     run = running.make("up", args={"redis_settings": {"no-such-directive": "1"}})
 
-    run.refused("erni-e2e-redis does not stay up")
+    run.refused(f"{NAME}-redis does not stay up")
     assert "The former configuration is back." in run.output
     after = running.identities()
     assert {service: i.id for service, i in after.items()} == {service: i.id for service, i in before.items()}

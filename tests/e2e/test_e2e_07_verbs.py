@@ -104,7 +104,7 @@ def test_verify_fails_when_users_cannot_be_served(running: Platform) -> None:
         running.container("backend").unpause()
 
     assert run.code != 0
-    assert "erni-e2e-backend" in run.output
+    assert f"{NAME}-backend" in run.output
 
 
 def test_preflight_passes_on_a_host_that_serves(running: Platform) -> None:

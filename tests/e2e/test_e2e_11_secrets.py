@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from e2e_platform import PLATFORM_ROOT, ROOT, SERVICES, Platform
+from e2e_platform import ENV, PLATFORM_ROOT, ROOT, SERVICES, Platform
 from e2e_secrets import BringUp, Evidence, Watch
 
 
@@ -52,7 +52,7 @@ def test_no_secret_is_in_the_repository(evidence: Evidence) -> None:
 
 
 def test_the_vault_of_an_environment_is_encrypted_and_its_key_private(platform: Platform) -> None:
-    folder = platform.inventories / "e2e"
+    folder = platform.inventories / ENV
 
     assert (folder / "group_vars" / "all" / "vault.yml").read_text().startswith("$ANSIBLE_VAULT;1.1;AES256\n")
     assert (folder / ".vault_password").stat().st_mode & 0o077 == 0

@@ -6,7 +6,7 @@ import time
 
 import e2e_web
 import pytest
-from e2e_platform import Platform
+from e2e_platform import EDGE, NAME, Platform
 from e2e_releases import Releases
 
 
@@ -111,11 +111,11 @@ def test_a_migration_that_another_one_keeps_out_says_who_it_is(running: Platform
 
 def test_an_address_that_is_taken_stops_a_deploy(running: Platform, releases: Releases) -> None:
     serving, image = running.serving(), running.container("backend").attrs["Config"]["Image"]
-    free = f"172.30.20.{30 if running.slot() == 'blue' else 20}"
+    free = f"{EDGE}.{30 if running.slot() == 'blue' else 20}"
     for name in [name for name in running.identities() if name.startswith("backend-")]:
         running.container(name).remove(force=True)
     squatter = running.engine.containers.create(
-        image, ["sleep", "120"], name="erni-e2e-squatter", labels={"ch.erni.test": "1"}
+        image, ["sleep", "120"], name=f"{NAME}-squatter", labels={"ch.erni.test": "1"}
     )
     try:
         running.engine.api.disconnect_container_from_network(squatter.id, "bridge")

@@ -10,7 +10,7 @@ from typing import Any
 
 import e2e_web
 import pytest
-from e2e_platform import ROOT, Platform
+from e2e_platform import IMAGE_PREFIX, ROOT, Platform
 
 GIT = ("git", "-c", "user.name=alice", "-c", "user.email=alice@example.org", "-c", "init.defaultBranch=main")
 
@@ -54,7 +54,7 @@ def test_a_release_is_built_from_a_commit_and_its_images_are_known_by_it(running
     assert running.container("backend").labels["from"] == "repository"
     tags = running.engine.images.get(running.container("backend").attrs["Image"]).tags
     assert f"erni/backend:{head[:12]}" in tags
-    assert "erni/backend:latest" in tags
+    assert f"{IMAGE_PREFIX}/backend:latest" in tags
     assert head[:7] in running.make("releases").succeeded().output
     assert e2e_web.chat("What does a timber extension cost?")["response"]
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from e2e_backups import BACKUPS, newest, sets
-from e2e_platform import NAME, PLATFORM_ROOT, Platform
+from e2e_platform import ENV, NAME, PLATFORM_ROOT, Platform
 from e2e_web import chat, secure
 
 
@@ -66,7 +66,7 @@ def test_a_restore_that_must_not_be_touches_nothing(encrypted: Platform, identit
     encrypted.make("restore", identity=identity, set="20200101T000000Z-ffff").refused(
         "There is no set 20200101T000000Z"
     )
-    manifest.write_text(told.replace('"environment": "e2e"', '"environment": "production"'))
+    manifest.write_text(told.replace(f'"environment": "{ENV}"', '"environment": "production"'))
     encrypted.make("restore", identity=identity, set=newest_id).refused("is of the environment production")
     manifest.write_text(told)
     dump = next((BACKUPS / newest_id).glob("postgres.dump*"))

@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from e2e_backups import BACKUPS, newest
+import pytest
+from e2e_backups import BACKUPS, newest, recipients
 from e2e_platform import ENV, PLATFORM_ROOT, Platform
 from e2e_web import secure
+from offsite_targets import Place, s3, s3_target
+
+# What the run says when it comes to a step, in the order of the steps. Each kill meets what the ones before have left.
+EVERY_STEP = (
+    "There are no data that this could hurt",
+    "The set is here, and whole",
+    "Networks, folders and images are in place",
+    "PostgreSQL serves",
+    "Redis serves",
+    "Nginx serves",
+    "The application serves",
+    "The platform works for a user",
+    "A set is chosen, and is whole",
+    "It stands ready beside what serves",
+    "The two change places",
+    "All of it serves",
+    "What serves now is what was restored",
+    "The platform is recovered",
+)
+# A run for each step takes minutes; ERNI_EVERY_STEP=1 takes them.
+STEPS = EVERY_STEP if os.environ.get("ERNI_EVERY_STEP") else ("PostgreSQL serves", "The two change places")
 
 
-def test_a_lost_host_is_recovered_though_the_recovery_is_killed(
-    encrypted: Platform, conversation: str, identity: Path, tmp_path: Path
+@pytest.fixture
+def bucket(encrypted: Platform, identity: Path, tmp_path: Path) -> Iterator[Place]:
+    """Copies of the environment's sets go there."""
+    with s3_target(tmp_path) as place:
+        target = place.target
+        offsite = {"type": "s3", "endpoint": target.endpoint, "bucket": target.bucket, "path": target.path}
+        offsite["access_key_id"] = target.access_key_id
+        own = {"backup_recipients": recipients(identity), "backup_offsite": offsite}
+        encrypted.write_environment(ENV, own, {**encrypted.secrets(), "backup_offsite_s3_secret_key": target.secret})
+        try:
+            yield place
+        finally:
+            encrypted.write_environment(ENV)
+            s3.end()
+
+
+def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
+    encrypted: Platform, conversation: str, identity: Path, bucket: Place, tmp_path: Path
 ) -> None:
     encrypted.make("backup").succeeded()
     taken, secrets = newest(encrypted)["id"], encrypted.secrets()
     shutil.copytree(BACKUPS, tmp_path / ENV, ignore=shutil.ignore_patterns(".*"))
     encrypted.make("destroy", confirm=ENV, volumes=1).succeeded()
     shutil.rmtree(PLATFORM_ROOT)
-    vault = encrypted.inventories / ENV / "group_vars" / "all" / "vault.yml"
-    vault.unlink()
+    (encrypted.inventories / ENV / "group_vars" / "all" / "vault.yml").unlink()
+    (tmp_path / "credential").write_text(f"{bucket.target.secret}\n")
+    options = {"identity": identity, "credential": tmp_path / "credential"}
 
-    for moment in ("PostgreSQL serves", "It stands ready beside what serves"):
-        started = encrypted.start("recover", location=tmp_path, identity=identity)
-        started.says(moment)
+    encrypted.make("recover", identity=identity).refused("The off-site target's secret is missing")
+    encrypted.make("recover", identity=identity, location=tmp_path, check=1).succeeded()
+    for step in STEPS:
+        started = encrypted.start("recover", **options)
+        started.says(step)
         started.kill()
-    run = encrypted.make("recover", location=tmp_path, identity=identity).succeeded()
+    run = encrypted.make("recover", **options).succeeded()
 
     assert f"The recovery from set {taken} that was begun before goes on" in run.output
     assert f"The platform is recovered from set {taken}" in run.output
@@ -33,8 +76,9 @@ def test_a_lost_host_is_recovered_though_the_recovery_is_killed(
     assert encrypted.secrets() == secrets
     assert encrypted.messages_of(conversation) == 2
     assert "AGE-SECRET-KEY" not in run.output
+    assert bucket.target.secret not in run.output
     encrypted.make("verify").succeeded()
-    again = encrypted.make("recover", location=tmp_path, identity=identity).succeeded()
+    again = encrypted.make("recover", **options).succeeded()
     assert again.changes == []
     assert f"was recovered from set {taken} before" in again.output
 

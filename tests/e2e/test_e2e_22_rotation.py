@@ -13,7 +13,7 @@ from pathlib import Path
 import e2e_web
 import pytest
 from cryptography import x509
-from e2e_platform import HTTPS_PORT, PLATFORM_ROOT, Platform
+from e2e_platform import ENV, HTTPS_PORT, PLATFORM_ROOT, Platform
 from e2e_rotation import as_superuser, login_opens, redis_opens, user_of
 from e2e_secrets import Evidence, Watch
 from load_generator import Load
@@ -53,6 +53,7 @@ def assert_refused(values: dict[str, str]) -> None:
     assert user_of(token(values["jwt_secret_key"])) is None
 
 
+@pytest.mark.timeout(900)  # nine runs of make on a machine that answers users meanwhile
 def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_values_once_they_are_revoked(
     running: Platform, traffic: Load
 ) -> None:
@@ -102,7 +103,7 @@ def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str],
         container = platform.container(name)
         texts[f"the log of {name}"] = container.logs().decode(errors="replace")
         texts[f"labels of {name}"] = str(container.labels)
-    texts["the record"] = (platform.inventories / "e2e" / "rotations.jsonl").read_text()
+    texts["the record"] = (platform.inventories / ENV / "rotations.jsonl").read_text()
     texts["the journal"] = (PLATFORM_ROOT / "journal.jsonl").read_text()
     for values in rings:
         evidence = Evidence(values)
@@ -123,14 +124,14 @@ def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(runni
     assert_nothing_lost(running, traffic)
     assert_refused(before)
     assert_opens(running.secrets())
-    (record,) = (running.inventories / "e2e" / "incidents").iterdir()
+    (record,) = (running.inventories / ENV / "incidents").iterdir()
     assert "a key was seen in a chat" in record.read_text()
     assert "## Why it could happen" in record.read_text()
     status = running.make("rotation-status").succeeded().output
     assert status.count("90 days   in time") == 7, status
     assert "certificate of " in status
     assert (
-        'erni_secret_overdue{environment="e2e",secret="db_password"} 0.0'
+        f'erni_secret_overdue{{environment="{ENV}",secret="db_password"}} 0.0'
         in (PLATFORM_ROOT / "metrics" / "erni_secrets.prom").read_text()
     )
 
@@ -217,11 +218,11 @@ def test_a_key_from_elsewhere_is_tried_before_it_is_used(running: Platform, tmp_
 def test_what_cannot_be_rotated_is_refused_before_anything_is_touched(
     running: Platform, options: dict[str, object], told: str
 ) -> None:
-    vault = (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes()
+    vault = (running.inventories / ENV / "group_vars" / "all" / "vault.yml").read_bytes()
     refused = running.make("rotate", **options)
     assert refused.code != 0
     assert told in _one_line(refused.output)
-    assert (running.inventories / "e2e" / "group_vars" / "all" / "vault.yml").read_bytes() == vault
+    assert (running.inventories / ENV / "group_vars" / "all" / "vault.yml").read_bytes() == vault
 
 
 def _one_line(text: str) -> str:
