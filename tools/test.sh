@@ -130,18 +130,18 @@ molecule_scenarios() {
 }
 
 # Three lanes side by side, so that while one waits the others compute: all scenarios but the last, and the end-to-end
-# tests of backups, on an environment of their own; the end-to-end tests of whatever else nobody loads; the integration
-# tests and the last scenario. What a lane in the background says follows at its end.
+# tests of backups and keys, on an environment of their own; the end-to-end tests of whatever else nobody loads; the
+# integration tests and the last scenario. What a lane in the background says follows at its end.
 lanes() {
     local last first molecule platform failed=
-    local -r backups='tests/e2e/test_e2e_1[4567]*.py'
+    local -r backups_and_keys='tests/e2e/test_e2e_1[4567]*.py'
     last=$(scenarios | tail -n 1)
     first=$(scenarios | head -n -1)
     need_engine
     need_images
     {
         for scenario in $first; do molecule_scenario "$scenario"; done
-        ERNI_E2E_ENV=twin e2e "$backups"
+        ERNI_E2E_ENV=twin e2e "$backups_and_keys"
     } >.run/test-molecule.log 2>&1 &
     molecule=$!
     e2e 'tests/e2e/test_e2e_0*.py tests/e2e/test_e2e_1[012389]*.py' >.run/test-e2e.log 2>&1 &

@@ -5,8 +5,9 @@ from __future__ import annotations
 import e2e_web
 import psycopg2
 import redis
-import signed_token
 from e2e_platform import HTTPS_PORT, PLATFORM_ROOT
+from signed_token import token
+from signed_token import user_of as user_of_token
 
 LOGINS = ("erni_app_a", "erni_app_b")
 REFUSALS = ("authentication failed", "not permitted to log in")
@@ -51,4 +52,16 @@ def redis_opens(password: str) -> bool:
 
 def user_of(bearer: str) -> str | None:
     """Whom the application takes for logged in, None where it refuses the token."""
-    return signed_token.user_of(bearer, HTTPS_PORT, str(e2e_web.AUTHORITY))
+    return user_of_token(bearer, HTTPS_PORT, str(e2e_web.AUTHORITY))
+
+
+def assert_opens(values: dict[str, str]) -> None:
+    assert len(login_opens(values["db_password"])) == 1
+    assert redis_opens(values["redis_password"])
+    assert user_of(token(values["jwt_secret_key"])) == "ada"
+
+
+def assert_refused(values: dict[str, str]) -> None:
+    assert login_opens(values["db_password"]) == []
+    assert not redis_opens(values["redis_password"])
+    assert user_of(token(values["jwt_secret_key"])) is None

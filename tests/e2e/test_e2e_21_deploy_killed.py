@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 
 import e2e_web
-from e2e_platform import HTTPS_PORT, Platform
+from e2e_load import assert_nothing_lost, load
+from e2e_platform import Platform
 from e2e_releases import Releases
-from load_generator import Load
-from load_posts import posts_applied_exactly_once
-from load_settings import Settings
 
 RATE = 60.0
 PHASES = ("candidate", "switching", "switched", "proven")
@@ -39,7 +37,7 @@ def test_a_deploy_killed_after_any_phase_is_finished_or_undone_without_losing_a_
 ) -> None:
     running.make("deploy").succeeded()
     variants = ("good", "better")
-    with Load(Settings(port=HTTPS_PORT, authority=str(e2e_web.AUTHORITY), rate=RATE)) as traffic:
+    with load(RATE) as traffic:
         for number, phase in enumerate(PHASES):
             traffic.mark(f"killed after {phase}")
             wish = releases.wish(variants[number % 2])
@@ -51,8 +49,7 @@ def test_a_deploy_killed_after_any_phase_is_finished_or_undone_without_losing_a_
             assert running.container("backend").labels["ch.erni.slot"] == running.slot()
             assert not [name for name in running.identities() if name.endswith(("-displaced", "-image"))]
         report = traffic.stop()
-    assert report.failures == [], report.failures_by_kind()
-    assert posts_applied_exactly_once(report.posts_answered, running.sql) == []
+    assert_nothing_lost(running, report)
 
 
 def test_what_a_reboot_leaves_is_finished(running: Platform, releases: Releases) -> None:
