@@ -10,6 +10,7 @@ short_description: Create missing secrets in an ansible-vault file
 description:
   - Keeps a file that C(ansible-vault) encrypts and that holds one mapping, C(erni_secrets), of names to values.
   - Creates the secrets that are specified and missing. One that exists is never replaced.
+  - Where a secret manager is named and holds nothing yet, what the file holds is put there, and the file is left.
   - Notes beside them since when they have their values, for M(secret_rotation).
   - Creates the vault password file where neither it nor the vault file exists.
   - Runs on the control node, with the Python that runs Ansible (I(ansible_playbook_python)).
@@ -110,6 +111,7 @@ placeholders:
   elements: str
 """
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,19 +119,23 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.erni import keyring, secret_homes, secrets
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.keyring import Keyring, created
+from ansible.module_utils.erni.vault_store import VaultStore
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    store = secret_homes.store(
-        module.params["home"], module.params["path"], module.params["password_file"], module.run_command
-    )
+    path, password_file = module.params["path"], module.params["password_file"]
+    store = secret_homes.store(module.params["home"], path, password_file, module.run_command)
     specs = [secrets.SecretSpec.from_mapping(spec) for spec in module.params["specs"]]
     try:
         existing = store.read()
+        moves = bool(module.params["home"]) and not existing and os.path.exists(path)
+        if moves:
+            existing = store.begin_with(VaultStore(path, password_file, module.run_command))
         planned = secrets.plan(specs, existing, module.params["autogenerate"])
-        actions = store.sentences(planned)
-        if planned.changed and not module.check_mode:
+        actions = [moved(path, store.place)] * moves + store.sentences(planned)
+        changed = moves or planned.changed
+        if changed and not module.check_mode:
             made = secrets.create(planned)
             known = Keyring.load(existing, store.beside(keyring.MAPPING))
             names = [spec.name for spec in planned.to_generate] + ([] if existing else [keyring.VAULT_PASSWORD])
@@ -137,12 +143,16 @@ def main() -> None:
     except PlatformError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
-        changed=planned.changed,
+        changed=changed,
         actions=actions,
         created=planned.names,
         placeholders=[spec.name for spec in planned.to_ask],
         diff=names_only(store.place, existing, planned),
     )
+
+
+def moved(path: str, place: str) -> str:
+    return f"{place} gets all that {path} holds, whose secrets are not read any more: remove it once make up has passed"
 
 
 def names_only(path: str, existing: dict[str, Any], planned: secrets.Plan) -> dict[str, str]:

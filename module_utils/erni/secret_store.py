@@ -53,6 +53,16 @@ class SecretStore(ABC):
         self._document = document
         return values
 
+    def begin_with(self, other: SecretStore) -> dict[str, Any]:
+        """The secrets of another home, where :meth:`read` found no document here: the next :meth:`write` brings the
+        whole of its document.
+
+        :raises PlatformError: as :meth:`read` does, of the other.
+        """
+        values = other.read()
+        self._document = other._document
+        return values
+
     def beside(self, mapping: str) -> dict[str, Any]:
         """Another mapping of the document that :meth:`read` has opened; empty where it has none."""
         found = self._document.get(mapping)

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from e2e_platform import HTTP_PORT, HTTPS_PORT, PLATFORM_ROOT
@@ -36,9 +37,9 @@ def plain(path: str) -> Answer:
     return _ask(http.client.HTTPConnection("localhost", HTTP_PORT, timeout=30), "GET", path, None, None)
 
 
-def certificate() -> bytes:
-    """What a new connection gets, in DER; checked against the authority like every other."""
-    connection = _secure_connection()
+def certificate(authority: Path = AUTHORITY) -> bytes:
+    """What a new connection gets, in DER; checked against the authority (the local one) like every other."""
+    connection = _secure_connection(authority)
     try:
         connection.connect()
         return cast("ssl.SSLSocket", connection.sock).getpeercert(binary_form=True) or b""
@@ -46,8 +47,8 @@ def certificate() -> bytes:
         connection.close()
 
 
-def _secure_connection() -> http.client.HTTPSConnection:
-    context = ssl.create_default_context(cafile=str(AUTHORITY))
+def _secure_connection(authority: Path = AUTHORITY) -> http.client.HTTPSConnection:
+    context = ssl.create_default_context(cafile=str(authority))
     return http.client.HTTPSConnection("localhost", HTTPS_PORT, timeout=30, context=context)
 
 

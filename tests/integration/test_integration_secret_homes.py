@@ -169,6 +169,33 @@ def test_an_operator_makes_secrets_there_and_plays_find_them(manager: Manager, t
     assert "its secrets are in a secret manager" in refused.stdout + refused.stderr
 
 
+def test_what_the_vault_file_holds_moves_there_once_and_is_what_serves(manager: Manager, tmp_path: Path) -> None:
+    folder = inventory(tmp_path, manager)
+    variables = folder / "demo" / "group_vars" / "all" / "main.yml"
+    named = variables.read_text()
+    variables.write_text(yaml.safe_dump({"erni_env": "demo", "erni_secrets_autogenerate": True}))
+    make = ("make", "--no-print-directory", "secrets", "ENV=demo", f"INVENTORIES={folder}")
+    told(*make)
+    vault = folder / "demo" / "group_vars" / "all" / "vault.yml"
+    kept = vault.read_bytes()
+    password_file = str(folder / "demo" / ".vault_password")
+    held = yaml.safe_load(told("ansible-vault", "view", "--vault-password-file", password_file, str(vault)))
+    variables.write_text(named)
+
+    assert f"gets all that {vault} holds" in told(*make, "CHECK=1")
+    assert document(manager) == {}
+    assert f"gets all that {vault} holds" in told(*make)
+
+    assert vault.read_bytes() == kept
+    assert document(manager) == held
+    assert held.keys() == {"erni_secrets", "erni_rotation"}
+    assert "changed" not in told(*make)
+    asked = ("ansible", "here", "-i", str(folder / "demo"), "-m", "debug", "-a", "var=erni_secrets")
+    vault.unlink()
+    assert f'"db_password": "{held["erni_secrets"]["db_password"]}"' in told(*asked)
+    assert document(manager) == held
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [

@@ -12,8 +12,8 @@ from cryptography.x509.oid import NameOID
 LOCALHOST = x509.DNSName("localhost")
 
 
-def self_signed(server: x509.GeneralName = LOCALHOST) -> tuple[bytes, bytes]:
-    """The certificate and its key, PEM; it is its own authority, and valid from yesterday until tomorrow."""
+def self_signed(server: x509.GeneralName = LOCALHOST, days: int = 1) -> tuple[bytes, bytes]:
+    """The certificate and its key, PEM; it is its own authority, and valid from yesterday for so many days from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(server.value))])
     now = datetime.now(UTC)
@@ -24,7 +24,7 @@ def self_signed(server: x509.GeneralName = LOCALHOST) -> tuple[bytes, bytes]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([server]), critical=False)
         .sign(key, hashes.SHA256())
     )
