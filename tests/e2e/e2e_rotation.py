@@ -40,14 +40,23 @@ def as_superuser(password: str, statement: str) -> None:
         connected.close()
 
 
+def _redis(password: str, user: str | None = None) -> redis.Redis:
+    path = str(PLATFORM_ROOT / "run" / "redis" / "redis.sock")
+    return redis.Redis(unix_socket_path=path, username=user, password=password)
+
+
+def as_redis_operator(password: str, *command: str) -> None:
+    """With another password than the platform knows, perhaps."""
+    with _redis(password, "operator") as client:
+        client.execute_command(*command)
+
+
 def redis_opens(password: str) -> bool:
-    client = redis.Redis(unix_socket_path=str(PLATFORM_ROOT / "run" / "redis" / "redis.sock"), password=password)
-    try:
-        return bool(client.ping())
-    except redis.AuthenticationError:
-        return False
-    finally:
-        client.close()
+    with _redis(password) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return False
 
 
 def user_of(bearer: str) -> str | None:

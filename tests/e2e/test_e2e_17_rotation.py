@@ -11,12 +11,21 @@ from pathlib import Path
 
 import pytest
 from e2e_platform import ENV, Platform
-from e2e_rotation import as_superuser, assert_opens
+from e2e_rotation import as_redis_operator, as_superuser, assert_opens
 
 BY_HAND = "changed-by-hand"
 
 
-def test_what_a_server_refuses_leaves_the_values_in_use_and_a_database_that_is_down_is_started(
+def rotated(running: Platform, name: str, before: dict[str, str]) -> None:
+    """A rotation of it passes, and its value alone is another one."""
+    running.make("rotate", secrets=name).succeeded()
+    after = running.secrets()
+    assert {each for each in before if before[each] != after[each]} == {name}
+    assert_opens(before)
+    assert_opens(after)
+
+
+def test_what_postgresql_refuses_leaves_the_values_in_use_and_a_database_that_is_down_is_started(
     running: Platform,
 ) -> None:
     before = running.secrets()
@@ -30,11 +39,19 @@ def test_what_a_server_refuses_leaves_the_values_in_use_and_a_database_that_is_d
     assert_opens(before)
 
     running.container("postgres").stop()
-    running.make("rotate", secrets="db_password").succeeded()
-    after = running.secrets()
-    assert {name for name in before if before[name] != after[name]} == {"db_password"}
+    rotated(running, "db_password", before)
+
+
+def test_what_redis_refuses_leaves_the_values_in_use(running: Platform) -> None:
+    before = running.secrets()
+    as_redis_operator(before["redis_operator_password"], "ACL", "SETUSER", "operator", "resetpass", f">{BY_HAND}")
+    try:
+        running.make("rotate", secrets="redis_password").refused("WRONGPASS")
+    finally:
+        as_redis_operator(BY_HAND, "ACL", "LOAD")
+    assert running.secrets() == before
     assert_opens(before)
-    assert_opens(after)
+    rotated(running, "redis_password", before)
 
 
 @contextmanager
