@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from . import moment
 from .backup_set import Manifest, Part, rows_of
 from .text_table import text_table
 
@@ -125,4 +125,4 @@ def size_of(size: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds)) if seconds else "never"
+    return moment.told(seconds) if seconds else "never"

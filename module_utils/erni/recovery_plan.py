@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from . import moment
 from .backup_set import POSTGRES, RELEASE, SECRETS, Manifest
 from .errors import PlatformError
 from .release_record import Manifest as ReleaseManifest
@@ -54,7 +54,7 @@ def course(known: Recovery | None, volumes: Sequence[str], wanted: str) -> Cours
     if not known.finished:
         return Course.GO_ON
     if wanted not in ("", known.set):
-        raise _not_bare(f"it was recovered from set {known.set} at {moment(known.finished)}")
+        raise _not_bare(f"it was recovered from set {known.set} at {moment.told(known.finished)}")
     return Course.DONE
 
 
@@ -115,13 +115,9 @@ def report(recovery: Recovery, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     of_data = {kind: taken for kind, taken in recovery.points.items() if kind not in (SECRETS, RELEASE)}
     if (point := of_data.pop(POSTGRES, None)) is not None:
         lost = duration(recovery.began - point)
-        told.append(f"The recovery point is {moment(point)}, {lost} before the recovery began.")
-    told += [f"The state of {kind} is of {moment(taken)}." for kind, taken in sorted(of_data.items())]
+        told.append(f"The recovery point is {moment.told(point)}, {lost} before the recovery began.")
+    told += [f"The state of {kind} is of {moment.told(taken)}." for kind, taken in sorted(of_data.items())]
     return told
-
-
-def moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def duration(seconds: float) -> str:
