@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.erni import secret_homes
 from e2e_platform import ENV, Platform
 from e2e_rotation import assert_opens, assert_refused
 from secret_managers import Manager, openbao
@@ -25,8 +26,6 @@ def manager(running: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def document(manager: Manager) -> dict[str, dict[str, object]]:
-    from ansible.module_utils.erni import secret_homes
-
     return secret_homes.opened(manager.settings).load() or {}
 
 
