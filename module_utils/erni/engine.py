@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from typing import Any
 
 from .container_state import ContainerState, container_state, image_facts
@@ -15,7 +16,9 @@ from .service_spec import LABEL_PREFIX, ImageFacts, ServiceSpec
 __all__ = ["EngineAwayError", "connect", "docker_errors", "explained", "explanation", "heard"]
 
 LOG_EXCERPT_LINES = 15
-ASKED_AGAIN = 4  # times, where an answer was lost
+ASKED_AGAIN = 4  # times, where an answer was lost, or another came in between
+PAUSE_SECONDS = 0.5
+ENDS_BY_ITSELF = "is not running", "is already in progress"  # as the engine says it, of a container that it removes
 # Beside a service: what is set aside while its successor proves itself, read from, and run to check a configuration.
 SUFFIXES = REPLACED_SUFFIX, SCRATCH_SUFFIX, VALIDATION_SUFFIX = "-replaced", "-image", "-validate"
 
@@ -190,11 +193,21 @@ def run_once(client: Any, config: dict[str, Any], name: str, timeout: int = 60) 
 
 
 def remove_if_present(client: Any, name: str) -> None:
-    """Remove a container, and the nameless volumes that its image declares; named ones hold data and stay."""
-    try:
-        client.remove_container(name, force=True, v=True)
-    except docker_errors.NotFound:
-        return
+    """Remove a container, and the nameless volumes that its image declares; named ones hold data and stay.
+
+    The engine refuses where the container ends by itself just then (moby's daemon/delete.go): it is asked again.
+    """
+    for attempt in range(ASKED_AGAIN + 1):
+        try:
+            client.remove_container(name, force=True, v=True)
+        except docker_errors.NotFound:
+            return
+        except docker_errors.APIError as error:
+            if attempt == ASKED_AGAIN or not any(said in str(error) for said in ENDS_BY_ITSELF):
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def remove_volume(client: Any, name: str) -> bool:

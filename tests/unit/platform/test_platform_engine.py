@@ -183,3 +183,40 @@ def test_an_answer_that_the_engine_has_lost_is_asked_for_again(
     monkeypatch.setattr(engine, "run_inside", lambda *_: left.pop(0))
     assert engine.ask_inside(None, "erni-redis", ("redis-cli", "info")) == expected
     assert len(answers) - len(left) == asked
+
+
+class Busy(Engine):
+    """Its container ends by itself when it is to be removed, the first few times."""
+
+    def __init__(self, said: str, times: int) -> None:
+        super().__init__(web="this image")
+        self.said, self.times = said, times
+
+    def remove_container(self, name: str, *, force: bool, v: bool) -> None:
+        if self.times:
+            self.times -= 1
+            raise engine.docker_errors.APIError(self.said)
+        super().remove_container(name, force=force, v=v)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Could not kill running container 7f, cannot remove - Container 7f is not running",
+        "removal of container web is already in progress",
+    ],
+)
+def test_a_container_that_ends_when_it_is_removed_is_removed(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PAUSE_SECONDS", 0)
+    client = Busy(said, times=2)
+    engine.remove_if_present(client, "web")
+    assert client.containers == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "times"), [("web is not running", 99), ("driver failed to remove root filesystem", 1)]
+)
+def test_a_container_that_cannot_be_removed_is_an_error(said: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PAUSE_SECONDS", 0)
+    with pytest.raises(engine.docker_errors.APIError, match=said):
+        engine.remove_if_present(Busy(said, times), "web")
