@@ -13,7 +13,7 @@ from ansible.plugins.vars import BaseVarsPlugin
 # On the control node the project's logic is found under the name that it has inside modules, too.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.erni import group_variables
+from ansible.module_utils.erni import group_variables, secret_homes
 from ansible.module_utils.erni.errors import PlatformError
 
 DOCUMENTATION = """
@@ -47,9 +47,6 @@ def _document(inventory: Path) -> dict[str, Any]:
     settings = group_variables.plain(inventory / "group_vars" / "all", VARIABLE, {})
     if not settings:
         return {}
-    # Imported here: the clients take half a second, which an environment with a vault file need not pay.
-    from ansible.module_utils.erni import secret_homes
-
     try:
         return secret_homes.opened(settings).load() or {}
     except PlatformError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.module_utils.erni import keyring
+from ansible.module_utils.erni import keyring, secret_homes
 from ansible.module_utils.erni.keyring import Keyring
 
 from . import rekey
@@ -44,8 +44,6 @@ def home(environment: Environment) -> dict[str, Any]:
 def _content(environment: Environment) -> dict[str, Any]:
     """Of the secrets' home, or of the vault file, decrypted."""
     if settings := home(environment):
-        from ansible.module_utils.erni import secret_homes  # its clients take half a second
-
         store = secret_homes.opened(settings)
         return {"erni_secrets": store.read(), keyring.MAPPING: store.beside(keyring.MAPPING)}
     content = yaml.safe_load(decrypted(environment)) if environment.vault_file.exists() else {}
