@@ -36,7 +36,8 @@ STEPS = EVERY_STEP if os.environ.get("ERNI_EVERY_STEP") else ("PostgreSQL serves
 
 @pytest.fixture
 def bucket(encrypted: Platform, identity: Path, tmp_path: Path) -> Iterator[Place]:
-    """Copies of the environment's sets go there."""
+    """Copies of its sets go there; those that other tests have damaged, which a backup would report, are gone."""
+    shutil.rmtree(BACKUPS, ignore_errors=True)
     with s3_target(tmp_path) as place:
         target = place.target
         offsite = {"type": "s3", "endpoint": target.endpoint, "bucket": target.bucket, "path": target.path}

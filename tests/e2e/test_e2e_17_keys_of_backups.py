@@ -27,8 +27,8 @@ def alone(running: Platform) -> Iterator[Platform]:
 
 
 def opens(identity: Path, set_id: str) -> bool:
-    (dump,) = (BACKUPS / set_id).glob("postgres*globals*.age")
-    words = ["age", "--decrypt", "--identity", str(identity), "--output", "/dev/null", str(dump)]
+    file = str(BACKUPS / set_id / "globals.sql.zst.age")
+    words = ["age", "--decrypt", "--identity", str(identity), "--output", "/dev/null", file]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
