@@ -44,17 +44,16 @@ def roles_variables() -> dict[str, Any]:
         "roles/redis/vars/main.yml",
     ):
         found |= yaml.safe_load((ROOT / file).read_text())
-    return found
+    return {key: trust_as_template(value) if isinstance(value, str) else value for key, value in found.items()}
 
 
-VARIABLES = roles_variables()
+VARIABLES, LOADER = roles_variables(), DataLoader()
 
 
 def rendered(name: str, ring: Keyring) -> Any:
     """A variable of the roles, for what stands in the vault."""
-    known = {key: trust_as_template(value) if isinstance(value, str) else value for key, value in VARIABLES.items()}
-    known |= {"erni_secrets": dict(ring.values), "erni_rotation": ring.dump()}
-    return Templar(loader=DataLoader(), variables=known).template(trust_as_template(f"{{{{ {name} }}}}"))
+    known = VARIABLES | {"erni_secrets": dict(ring.values), "erni_rotation": ring.dump()}
+    return Templar(loader=LOADER, variables=known).template(trust_as_template(f"{{{{ {name} }}}}"))
 
 
 class Killed(BaseException):
