@@ -2,13 +2,13 @@
 
 Both ways work on the same platform, behind the same nginx, under the same load: 300 mixed requests a second without a
 retry (tests/load). Ours replaces each secret and the certificate by itself, and then all together, ROUNDS times, and
-revokes what was before each time; all together once more ROUNDS times with nobody there. The runbook's way is to change the passwords in PostgreSQL and Redis, to edit `.env`,
-and to recreate the backend (`docker-compose up -d --no-deps backend`). A token that was signed before is tried after
-each: whether users stay logged in.
+revokes what was before each time; all together once more ROUNDS times with nobody there. The runbook's way is to change
+the passwords in PostgreSQL and Redis, to edit `.env`, and to recreate the backend (`docker-compose up -d --no-deps
+backend`). A token that was signed before is tried after each: whether users stay logged in.
 
 Prints a table: rotations, requests, those that failed, seconds in which something failed, rotations after which users
-had to log in again, and the median time of a command, which shares the processors with the load. Ends with 1 when one of
-our requests was lost, users had to log in again, or all together took more than 60 s with nobody there.
+had to log in again, and the median time of a command, which shares the processors with the load. Ends with 1 when one
+of our requests was lost, users had to log in again, or all together took more than 60 s with nobody there.
 Run: make bench, or this file; ROUNDS=3. Needs Debian's package docker-compose.
 """
 
