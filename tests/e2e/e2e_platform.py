@@ -233,12 +233,14 @@ class Platform:
         return folder
 
     def _write_vault(self, folder: Path, secrets: Mapping[str, str]) -> None:
-        password_file = folder / ".vault_password"
-        password_file.write_text("a password for tests\n")
-        password_file.chmod(0o600)
-        vault = VaultLib([("default", VaultSecret(b"a password for tests"))])
-        text = vault.encrypt(yaml.safe_dump({"erni_secrets": dict(secrets)}))
-        (folder / "group_vars" / "all" / "vault.yml").write_bytes(text)
+        """Other values; what the vault holds beside them stays."""
+        path, password_file = folder / "group_vars" / "all" / "vault.yml", folder / ".vault_password"
+        if not password_file.exists():
+            password_file.write_text("a password for tests\n")
+            password_file.chmod(0o600)
+        vault = VaultLib([("default", VaultSecret(password_file.read_bytes().strip()))])
+        document = yaml.safe_load(vault.decrypt(path.read_bytes())) if path.exists() else {}
+        path.write_bytes(vault.encrypt(yaml.safe_dump({**document, "erni_secrets": dict(secrets)})))
 
     def secrets(self) -> dict[str, str]:
         """The generated values, read as an operator would."""

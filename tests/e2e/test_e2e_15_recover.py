@@ -64,7 +64,8 @@ def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
     options = {"identity": identity, "credential": tmp_path / "credential"}
 
     encrypted.make("recover", identity=identity).refused("The off-site target's secret is missing")
-    encrypted.make("recover", identity=identity, location=tmp_path, check=1).succeeded()
+    predicted = encrypted.make("recover", identity=identity, location=tmp_path, check=1).succeeded()
+    assert f"would: Set {taken} is fetched from off-site" in predicted.output
     for step in STEPS:
         started = encrypted.start("recover", **options)
         started.says(step)
@@ -82,6 +83,11 @@ def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
     again = encrypted.make("recover", **options).succeeded()
     assert again.changes == []
     assert f"was recovered from set {taken} before" in again.output
+
+    shutil.rmtree(BACKUPS)
+    predicted = encrypted.make("restore", identity=identity, check=1).succeeded()
+    assert f"would: Set {taken} is fetched from off-site" in predicted.output
+    assert not list(BACKUPS.glob("*"))
 
 
 def test_a_host_with_data_is_not_taken_for_a_bare_one(encrypted: Platform, conversation: str, identity: Path) -> None:

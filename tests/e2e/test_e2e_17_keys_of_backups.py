@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,11 @@ USER = "deployer"
 @pytest.fixture
 def alone(running: Platform) -> Iterator[Platform]:
     """The environment, without whatever a test adds to it."""
-    before = running.secrets()
+    vault = running.inventories / ENV / "group_vars" / "all" / "vault.yml"
+    before = vault.read_bytes()
     yield running
-    running.write_environment(ENV, secrets=before)
+    running.write_environment(ENV)
+    vault.write_bytes(before)
 
 
 def opens(identity: Path, set_id: str) -> bool:
@@ -84,7 +87,7 @@ def registry_with(platform: Platform, image: str, folder: Path) -> Iterator[tupl
         },
     )
     try:
-        until_it_listens(port)
+        until_it_answers(port)
         platform.engine.images.get(image).tag(name)
         pushed = platform.engine.images.push(name, auth_config={"username": USER, "password": password})
         assert "errorDetail" not in pushed, pushed
@@ -94,16 +97,18 @@ def registry_with(platform: Platform, image: str, folder: Path) -> Iterator[tupl
         platform.engine.images.remove(name)
 
 
-def until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
+def until_it_answers(port: int) -> None:
+    deadline, status = time.monotonic() + 30, 0
+    while status != HTTPStatus.UNAUTHORIZED:
+        assert time.monotonic() < deadline, "the registry does not come up"
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, "the registry does not come up"
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", "/v2/")
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException):
             time.sleep(0.1)
-        else:
-            return
+        finally:
+            connection.close()
 
 
 def test_a_registrys_new_password_is_tried_there_before_it_is_the_vaults(alone: Platform, tmp_path: Path) -> None:
