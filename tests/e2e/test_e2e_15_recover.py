@@ -51,6 +51,7 @@ def bucket(encrypted: Platform, identity: Path, tmp_path: Path) -> Iterator[Plac
             s3.end()
 
 
+@pytest.mark.timeout(1200)  # a run of make for each step
 def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
     encrypted: Platform, conversation: str, identity: Path, bucket: Place, tmp_path: Path
 ) -> None:

@@ -45,12 +45,13 @@ def steps(environment: Environment, wanted: Options) -> Iterator[Step]:
     found = Found(**json.loads(path.read_text(encoding="utf-8")))
     if found.done:
         return
+    recovering = {"erni_recovering": True}
     plain = replace(wanted, set=None, source_environment=None)
-    yield from timed("the platform serves, empty", Step("up", plain))
+    yield from timed("the platform serves, empty", Step("up", plain, recovering))
     if found.release:
         reason = wanted.reason or f"recovery from set {found.set}"
         deploy = replace(plain, release=found.release, reason=reason)
-        yield from timed("the set's release serves", Step("deploy", deploy, {"release_backup": False}))
+        yield from timed("the set's release serves", Step("deploy", deploy, {"release_backup": False} | recovering))
     restore = replace(wanted, set=found.set)
-    yield from timed("its data serve, compared and verified", Step("restore", restore, {"erni_recovering": True}))
+    yield from timed("its data serve, compared and verified", Step("restore", restore, recovering))
     yield Step("shared/recovered", wanted, {"erni_recovery_steps": json.dumps(times)})

@@ -51,7 +51,8 @@ def test_each_step_gets_what_it_needs_and_nothing_that_another_would_take_for_it
     assert first.options == WANTED
     assert (up.options.set, up.options.source_environment) == (None, None)
     assert (deploy.options.release, deploy.options.reason) == ("v1.0.0", f"recovery from set {SET}")
-    assert deploy.variables == {"release_backup": False}
+    assert up.variables == {"erni_recovering": True}
+    assert deploy.variables == {"release_backup": False, "erni_recovering": True}
     assert (restore.options.set, restore.options.source_environment) == (SET, "production")
     assert restore.variables == {"erni_recovering": True}
     assert [one["name"] for one in json.loads(str(last.variables["erni_recovery_steps"]))] == [
