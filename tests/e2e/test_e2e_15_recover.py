@@ -13,6 +13,7 @@ from e2e_platform import ENV, PLATFORM_ROOT, Platform
 from e2e_web import secure
 from offsite_targets import Place, s3, s3_target
 
+READY = "It stands ready beside what serves"
 # What the run says when it comes to a step, in the order of the steps. Each kill meets what the ones before have left.
 EVERY_STEP = (
     "There are no data that this could hurt",
@@ -24,14 +25,14 @@ EVERY_STEP = (
     "The application serves",
     "The platform works for a user",
     "A set is chosen, and is whole",
-    "It stands ready beside what serves",
+    READY,
     "The two change places",
     "All of it serves",
     "What serves now is what was restored",
     "The platform is recovered",
 )
 # A run for each step takes minutes; ERNI_EVERY_STEP=1 takes them.
-STEPS = EVERY_STEP if os.environ.get("ERNI_EVERY_STEP") else ("PostgreSQL serves", "The two change places")
+STEPS = EVERY_STEP if os.environ.get("ERNI_EVERY_STEP") else ("PostgreSQL serves", READY, "The two change places")
 
 
 @pytest.fixture
@@ -71,6 +72,8 @@ def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
         started = encrypted.start("recover", **options)
         started.says(step)
         started.kill()
+        if step == READY:
+            assert secure("GET", "/").status == 503, "nobody writes into what is about to be replaced"
     run = encrypted.make("recover", **options).succeeded()
 
     assert f"The recovery from set {taken} that was begun before goes on" in run.output
