@@ -33,6 +33,7 @@ def values(manager: Manager) -> dict[str, str]:
     return {name: str(value) for name, value in document(manager)["erni_secrets"].items()}
 
 
+@pytest.mark.timeout(900)  # seven runs of make, beside other tests
 def test_a_platform_is_moved_to_a_manager_and_rotated_there(running: Platform, manager: Manager) -> None:
     folder = running.inventories / ENV
     vault, password_file = folder / "group_vars" / "all" / "vault.yml", folder / ".vault_password"

@@ -84,6 +84,7 @@ def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str],
     assert record[0]["actions"] == [*proven, f"serve certificate {serial:X}"]
 
 
+@pytest.mark.timeout(900)  # likewise
 def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(running: Platform) -> None:
     running.make("rotate-emergency").refused("make rotate-emergency does not say what has happened")
     before = running.secrets()
