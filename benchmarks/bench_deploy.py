@@ -163,7 +163,7 @@ def measure(folder: Path) -> tuple[dict[str, Outcome], list[Bound]]:
         return {"make deploy, make rollback": ours, "the runbook's docker-compose": with_compose(context)}, bounds
     finally:
         make("destroy", "CONFIRM=bench", "VOLUMES=1")
-        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
+        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)  # as much as goes: it is the benchmark's own
         forget_images(TAG)
 
 

@@ -105,7 +105,7 @@ def measure(folder: Path) -> dict[str, list[float]]:
     finally:
         timed([*compose, "down", "--volumes"], env=environment)
         timed([*make[:1], "destroy", *make[2:], "CONFIRM=bench", "VOLUMES=1"], env=environment)
-        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
+        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)  # as much as goes: it is the benchmark's own
 
 
 def require_running() -> None:

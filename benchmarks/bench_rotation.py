@@ -181,7 +181,7 @@ def measure(folder: Path) -> tuple[dict[str, Outcome], list[float]]:
         return outcomes | {"the runbook's: .env, recreate": runbooks(platform, context)}, alone
     finally:
         platform.make("destroy", "CONFIRM=bench", "VOLUMES=1")
-        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)
+        shutil.rmtree(VARIABLES["platform_root"], ignore_errors=True)  # as much as goes: it is the benchmark's own
         forget_images(f"{NAME}-release/backend")
 
 

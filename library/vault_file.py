@@ -111,7 +111,6 @@ placeholders:
   elements: str
 """
 
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,9 +128,10 @@ def main() -> None:
     specs = [secrets.SecretSpec.from_mapping(spec) for spec in module.params["specs"]]
     try:
         existing = store.read()
-        moves = bool(module.params["home"]) and not existing and os.path.exists(path)
-        if moves:
+        moves = False
+        if module.params["home"] and not existing:
             existing = store.begin_with(VaultStore(path, password_file, module.run_command))
+            moves = bool(existing)
         planned = secrets.plan(specs, existing, module.params["autogenerate"])
         actions = [moved(path, store.place)] * moves + store.sentences(planned)
         changed = moves or planned.changed

@@ -35,7 +35,7 @@ def assemble(
     :raises PlatformError: when a file is not what its part says, on its way here or after it was encrypted.
     """
     made, heard = store.made(identifier), progress or Progress()
-    shutil.rmtree(made, ignore_errors=True)
+    shutil.rmtree(made, ignore_errors=True)  # what a killed run left; there may be none
     ensure_folder(made, 0o700)
     return tuple(
         replace(one.part, files=tuple(_take(file, one, made, recipients, heard) for file in one.part.files))

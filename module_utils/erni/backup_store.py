@@ -172,12 +172,12 @@ class Store:
         """An empty folder for a part; it goes again when the part fails."""
         self.touch(identifier)
         folder = self.part(identifier, name)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left; there may be none
         ensure_folder(folder, 0o711)
         try:
             yield folder
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # the error that is on its way says more
             raise
         self.touch(identifier)
 
@@ -194,7 +194,7 @@ class Store:
         """First out of sight by one rename: a set that is half removed would look damaged."""
         ensure_folder(os.path.join(self.folder, PARTIAL), 0o700)
         gone = self.partial(identifier)
-        shutil.rmtree(gone, ignore_errors=True)
+        shutil.rmtree(gone, ignore_errors=True)  # what a killed run left; there may be none
         os.rename(self.path(identifier), gone)
         sync_folder(self.folder)
         shutil.rmtree(gone)

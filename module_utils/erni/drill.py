@@ -105,7 +105,7 @@ class Drill:
         try:
             yield
         finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            shutil.rmtree(self.scratch, ignore_errors=True)  # what stays goes with the next drill
 
     def _phase(self, name: str, action: Callable[[], None]) -> None:
         began = time.monotonic()

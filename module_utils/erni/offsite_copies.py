@@ -204,7 +204,7 @@ def fetch(store: Store, remote: Remote, manifest: Manifest, lease: Lease) -> Non
         sync_folder(made)
         store.publish(manifest)
     except BaseException:
-        shutil.rmtree(store.partial(manifest.id), ignore_errors=True)
+        shutil.rmtree(store.partial(manifest.id), ignore_errors=True)  # the error that is on its way says more
         raise
 
 

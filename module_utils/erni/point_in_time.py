@@ -126,7 +126,7 @@ def recover(
             _restore(client, archive, scratch, base, moment)
             part, commit = _read(client, archive, scratch, database, moment, folder, host, live=live)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # the error that is on its way says more
         raise
     newest = now if live else archive_plan.next_second(commit) if commit else moment
     part = replace(part, taken=moment.timestamp())
@@ -143,7 +143,7 @@ def clear(client: Any, server: Server, folder: str) -> None:
     for purpose in ("dump", "verify", *(f"archive-{one}" for one in ("restore", "recover"))):
         engine.remove_if_present(client, server.job(purpose, ("true",)).name)
     engine.remove_volume(client, volume_name(server.platform))
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left; there may be none
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def prepare(
 
 
 def _make_folder(folder: str, snapshot: str, server: Server) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left; there may be none
     ensure_folder(folder, 0o755, server.uid, server.gid)
     base = os.path.join(folder, BASE)
     pour_file(snapshot, [], base, 0o640)

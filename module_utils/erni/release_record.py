@@ -127,7 +127,7 @@ def write_manifest(root: str, manifest: Manifest) -> bool:
         write_atomically(replace(file, path=os.path.join(temporary, MANIFEST)))
         os.rename(temporary, folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)  # the error that is on its way says more
         raise
     sync_folder(root)
     return True
@@ -192,7 +192,7 @@ def remove_manifest(root: str, release: str) -> None:
     """Forget the release. Its folder is renamed first: a record that is half removed is none."""
     _require_id(release)
     dying = os.path.join(root, f"{REMOVED_PREFIX}{release}")
-    shutil.rmtree(dying, ignore_errors=True)
+    shutil.rmtree(dying, ignore_errors=True)  # what a killed run left; there may be none
     os.rename(os.path.join(root, release), dying)
     sync_folder(root)
     shutil.rmtree(dying)

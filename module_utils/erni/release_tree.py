@@ -86,7 +86,7 @@ def _replace(mirror: Mirror, commit: str, tree: str) -> None:
             os.rename(tree, tempfile.mkdtemp(dir=os.path.dirname(tree), prefix=".old-"))
         os.rename(made, tree)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)  # the error that is on its way says more
         raise
     sync_folder(os.path.dirname(tree))
 

@@ -54,13 +54,16 @@ class SecretStore(ABC):
         return values
 
     def begin_with(self, other: SecretStore) -> dict[str, Any]:
-        """The secrets of another home, where :meth:`read` found no document here: the next :meth:`write` brings the
-        whole of its document.
+        """The secrets of another home, where :meth:`read` found no document here; empty where it has none either. The
+        next :meth:`write` brings the whole of its document.
 
-        :raises PlatformError: as :meth:`read` does, of the other.
+        :raises PlatformError: as :meth:`load` does, of the other.
         """
-        values = other.read()
-        self._document = other._document
+        document = other.load() or {}
+        values = document.get(MAPPING)
+        if not isinstance(values, dict):  # a vault file may hold other things alone
+            return {}
+        self._document = document
         return values
 
     def beside(self, mapping: str) -> dict[str, Any]:

@@ -188,7 +188,7 @@ class Transition:
         """Run the service's own checker over the candidate files, mounted where the real ones would be."""
         config_root = self.spec.folders[0].path
         candidate = f"{config_root}.candidate"
-        shutil.rmtree(candidate, ignore_errors=True)
+        shutil.rmtree(candidate, ignore_errors=True)  # what a killed run left; there may be none
         try:
             self._write_candidate(config_root, candidate)
             code, output = engine.run_once(

@@ -102,7 +102,7 @@ def take_over(run: Path, kept: Path) -> None:
         part.rename(kept / payload.name)
     for other in set(KEPT.iterdir()) - {kept}:
         if is_ours(other):
-            shutil.rmtree(other, ignore_errors=True)
+            shutil.rmtree(other, ignore_errors=True)  # another run may remove it, too
 
 
 def own(run: Path) -> list[Path]:

@@ -49,6 +49,7 @@ MAKE_OPTIONS = (
     *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
 )
 TIMEOUT = 240.0
+VAULT = Path("group_vars", "all", "vault.yml")  # in an environment's folder
 END_OF_OUTPUT = "(that was all)"
 # A killed module cannot remove its temporary files: they stay where the sweep finds them.
 SCRATCH = Path(f"/tmp/{NAME}")
@@ -92,6 +93,11 @@ class Run:
         assert sentence in self.output, f"it should say '{sentence}':\n{self.output}"
         assert "Traceback" not in self.output, self.output
         return self
+
+    @property
+    def one_line(self) -> str:
+        """The output without the breaks that come from the terminal's width."""
+        return " ".join(self.output.split())
 
     @property
     def changes(self) -> list[str]:
@@ -235,7 +241,7 @@ class Platform:
 
     def _write_vault(self, folder: Path, secrets: Mapping[str, str]) -> None:
         """Other values; what the vault holds beside them stays."""
-        path, password_file = folder / "group_vars" / "all" / "vault.yml", folder / ".vault_password"
+        path, password_file = folder / VAULT, folder / ".vault_password"
         if not password_file.exists():
             password_file.write_text("a password for tests\n")
             password_file.chmod(0o600)
@@ -243,10 +249,14 @@ class Platform:
         document = yaml.safe_load(vault.decrypt(path.read_bytes())) if path.exists() else {}
         path.write_bytes(vault.encrypt(yaml.safe_dump({**document, "erni_secrets": dict(secrets)})))
 
+    @property
+    def vault_file(self) -> Path:
+        return self.inventories / ENV / VAULT
+
     def secrets(self) -> dict[str, str]:
         """The generated values, read as an operator would."""
         folder = self.inventories / ENV
-        words = [str(ROOT / ".venv/bin/ansible-vault"), "view", str(folder / "group_vars/all/vault.yml")]
+        words = [str(ROOT / ".venv/bin/ansible-vault"), "view", str(self.vault_file)]
         words += ["--vault-password-file", str(folder / ".vault_password")]
         text = subprocess.check_output(words, text=True, cwd=ROOT)
         return dict(yaml.safe_load(text)["erni_secrets"])
@@ -411,7 +421,7 @@ class Platform:
         for volume in self.engine.volumes.list(filters={"name": NAME}):
             volume.remove(force=True)
         for folder in (PLATFORM_ROOT, SCRATCH):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # there may be none
         SCRATCH.mkdir(mode=0o700)
 
 

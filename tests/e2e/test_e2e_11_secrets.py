@@ -54,7 +54,7 @@ def test_no_secret_is_in_the_repository(evidence: Evidence) -> None:
 def test_the_vault_of_an_environment_is_encrypted_and_its_key_private(platform: Platform) -> None:
     folder = platform.inventories / ENV
 
-    assert (folder / "group_vars" / "all" / "vault.yml").read_text().startswith("$ANSIBLE_VAULT;1.1;AES256\n")
+    assert platform.vault_file.read_text().startswith("$ANSIBLE_VAULT;1.1;AES256\n")
     assert (folder / ".vault_password").stat().st_mode & 0o077 == 0
     for ignored in ("inventories/local/.vault_password", "inventories/local/group_vars/all/vault.yml"):
         assert subprocess.run(["git", "check-ignore", "--quiet", ignored], cwd=ROOT, check=False).returncode == 0

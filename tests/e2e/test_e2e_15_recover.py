@@ -38,7 +38,7 @@ STEPS = EVERY_STEP if os.environ.get("ERNI_EVERY_STEP") else ("PostgreSQL serves
 @pytest.fixture
 def bucket(encrypted: Platform, identity: Path, tmp_path: Path) -> Iterator[Place]:
     """Copies of its sets go there; those that other tests have damaged, which a backup would report, are gone."""
-    shutil.rmtree(BACKUPS, ignore_errors=True)
+    shutil.rmtree(BACKUPS, ignore_errors=True)  # there may be none
     with s3_target(tmp_path) as place:
         target = place.target
         offsite = {"type": "s3", "endpoint": target.endpoint, "bucket": target.bucket, "path": target.path}
@@ -61,7 +61,7 @@ def test_a_lost_host_is_recovered_from_a_bucket_though_the_recovery_is_killed(
     shutil.copytree(BACKUPS, tmp_path / ENV, ignore=shutil.ignore_patterns(".*"))
     encrypted.make("destroy", confirm=ENV, volumes=1).succeeded()
     shutil.rmtree(PLATFORM_ROOT)
-    (encrypted.inventories / ENV / "group_vars" / "all" / "vault.yml").unlink()
+    encrypted.vault_file.unlink()
     (tmp_path / "credential").write_text(f"{bucket.target.secret}\n")
     options = {"identity": identity, "credential": tmp_path / "credential"}
 

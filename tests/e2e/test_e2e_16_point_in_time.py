@@ -35,4 +35,4 @@ def test_what_was_written_after_a_moment_is_gone_and_comes_back(running: Platfor
     finally:
         running.write_environment(ENV)
         running.up()  # nobody writes to the archive any more
-        shutil.rmtree(PLATFORM_ROOT / "archive", ignore_errors=True)
+        shutil.rmtree(PLATFORM_ROOT / "archive", ignore_errors=True)  # there may be none

@@ -22,11 +22,10 @@ USER = "deployer"
 @pytest.fixture
 def alone(running: Platform) -> Iterator[Platform]:
     """The environment, without whatever a test adds to it."""
-    vault = running.inventories / ENV / "group_vars" / "all" / "vault.yml"
-    before = vault.read_bytes()
+    before = running.vault_file.read_bytes()
     yield running
     running.write_environment(ENV)
-    vault.write_bytes(before)
+    running.vault_file.write_bytes(before)
 
 
 def opens(identity: Path, set_id: str) -> bool:
@@ -120,7 +119,7 @@ def test_a_registrys_new_password_is_tried_there_before_it_is_the_vaults(alone: 
         file.write_text(f"{secrets.token_urlsafe(18)}\n")
         refused = alone.make("rotate", secrets="registry_password", file=file)
         assert refused.code != 0
-        assert f"The registry does not give {name} to {USER} with the new password" in " ".join(refused.output.split())
+        assert f"The registry does not give {name} to {USER} with the new password" in refused.one_line
         assert alone.secrets() == former
 
         file.write_text(f"{password}\n")

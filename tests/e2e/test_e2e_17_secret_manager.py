@@ -15,12 +15,10 @@ from secret_managers import Manager, openbao
 @pytest.fixture
 def manager(running: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
     """OpenBao's server; after it the vault file holds what serves, as before."""
-    folder = running.inventories / ENV
-    vault = folder / "group_vars" / "all" / "vault.yml"
     with openbao(tmp_path) as server:
         server.let_in(monkeypatch)
         yield server
-        if not vault.exists():
+        if not running.vault_file.exists():
             running.write_environment(ENV, secrets=values(server))
     running.write_environment(ENV)
 
@@ -35,8 +33,7 @@ def values(manager: Manager) -> dict[str, str]:
 
 @pytest.mark.timeout(900)  # seven runs of make, beside other tests
 def test_a_platform_is_moved_to_a_manager_and_rotated_there(running: Platform, manager: Manager) -> None:
-    folder = running.inventories / ENV
-    vault, password_file = folder / "group_vars" / "all" / "vault.yml", folder / ".vault_password"
+    vault, password_file = running.vault_file, running.inventories / ENV / ".vault_password"
     running.make("revoke-previous", force=1).succeeded()  # what other tests have rotated
     before = running.secrets()
     running.write_environment(ENV, {"erni_secrets_home": manager.settings})

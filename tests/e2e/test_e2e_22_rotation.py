@@ -13,7 +13,7 @@ from e2e_rotation import assert_opens, assert_refused, login_opens, redis_opens,
 from e2e_secrets import Evidence, Watch
 from signed_token import token
 
-RATE, RATE_OF_KILLS = 150.0, 60.0  # requests a second, mixed
+RATE = 150.0  # requests a second, mixed
 ROTATED = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
 # What a run says when a step is done: servers have the successor, it is in use, the application moves over, it serves.
 KILLED_AT = ("Redis serves", "is its value from now on", "starts in slot", "Nobody was refused")
@@ -26,7 +26,7 @@ def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_v
     before = running.secrets()
     containers = {name: running.identities()[name] for name in ("postgres", "redis", "nginx")}
     former_token, former_certificate, texts = token(before["jwt_secret_key"]), e2e_web.certificate(), {}
-    with load(RATE_OF_KILLS) as traffic:
+    with load(RATE) as traffic:
         for step in KILLED_AT:
             traffic.mark(f"killed at {step}")
             run = running.start("rotate", reason="a test of rotation", v=3)

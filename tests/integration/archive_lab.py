@@ -122,7 +122,7 @@ class ArchivedServer(Server):
         engine.remove_if_present(self.client, self.container)
         for volume in (self.volume, f"{self.platform}-point-in-time"):
             engine.remove_volume(self.client, volume)
-        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)  # as much as goes: it is a test's own
 
     def archive_job(self, purpose: str) -> str:
         server = postgres_dump.Server(self.platform, self.image, UID, UID, self.folder, str(self.configuration), "")
