@@ -44,7 +44,7 @@ class RowCounter:
             return -1
         self.between_tables(text[begin:end])
         if text.startswith(BEGIN, begin) and text.endswith(TO_ROWS, begin, end):
-            self._table = _name(text[begin + len(BEGIN) : end - len(TO_ROWS)])
+            self._table = table_name(text[begin:end])
             self.rows.setdefault(self._table, 0)
         return end
 
@@ -61,9 +61,9 @@ class RowCounter:
         return last
 
 
-def _name(declared: bytes) -> str:
-    """``public.messages (id, body)`` without the columns; a quoted name may hold blanks and brackets itself."""
-    text, quoted = declared.decode(), False
+def table_name(line: bytes) -> str:
+    """Of ``COPY public.messages (id, body) FROM stdin;``; a quoted name may hold blanks and brackets itself."""
+    text, quoted = line.removeprefix(BEGIN).removesuffix(TO_ROWS).decode(), False
     for position, character in enumerate(text):
         if character == '"':
             quoted = not quoted

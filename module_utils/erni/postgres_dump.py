@@ -150,7 +150,7 @@ def read_whole(
     try:
         job_ = server.job("verify", ("sh", "-c", told), exchange)
         with (
-            input_pipe(server, exchange) as into,
+            job_pipe(server, exchange) as into,
             running(client, job_) as job,
             fed(job, into, source, programs, growing),
             open_pipe(out) as pipe,
@@ -166,9 +166,9 @@ def read_whole(
 
 
 @contextmanager
-def input_pipe(server: Server, exchange: str) -> Iterator[str]:
-    """A named pipe that a job reads a dump from, as ``INTO`` in its exchange."""
-    path = make_pipe(os.path.join(exchange, INTO), server.uid, server.gid)
+def job_pipe(server: Server, exchange: str, name: str = INTO) -> Iterator[str]:
+    """A named pipe in a job's exchange; by the name that is left out, a job reads a dump from it."""
+    path = make_pipe(os.path.join(exchange, name), server.uid, server.gid)
     try:
         yield path
     finally:

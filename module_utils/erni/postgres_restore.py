@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from .copy_load import load_sql
 from .database_apply import MAINTENANCE_DATABASE, connection
 from .errors import PlatformError
 from .pipeline import Program, pour_beginning
-from .postgres_dump import INTO, Server, database_size, fed, input_pipe
-from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences
+from .postgres_dump import FEEDER_SECONDS, INTO, Server, database_size, fed, job_pipe
+from .postgres_facts import TABLES, DatabaseFacts, count_rows, database_facts, differences
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
 from .progress import Progress, polled
 from .restore_record import BEFORE
-from .scratch_container import EXCHANGE, Watch, running, unwatched
+from .scratch_container import EXCHANGE, Running, Watch, open_pipe, running, unwatched
 
 try:
     from psycopg2 import sql
@@ -42,6 +43,8 @@ END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity wh
 TERMINATE_EVERY = 0.02  # seconds
 # Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
 LOADING = "-c synchronous_commit=off"
+LOADING_HERE = "set synchronous_commit = off"
+TEXT, LOADED = "data.pipe", "loaded.pipe"
 # Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
 CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
 
@@ -98,7 +101,7 @@ def load_dump(
     """The data flow from the file into the database and lie nowhere else; then ``jobs`` processes build the indexes.
 
     For these, and for the tables before, only the dump's table of contents is read, which is at its beginning:
-    pg_restore reads that from a file, once for each of its processes.
+    pg_restore reads that from a file, once for each of its processes. Between the two it waits for whoever loads.
 
     :param programs: what makes pg_restore's input of the file.
     :param purpose: names the container that does it.
@@ -111,10 +114,19 @@ def load_dump(
     try:
         pour_beginning(dump, programs, contents, CONTENTS + large_objects * CONTENTS_PER_OBJECT)
         os.chown(contents, server.uid, server.gid)
-        with input_pipe(server, exchange) as pipe:
-            job = server.job(purpose, ("sh", "-ec", _load(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
-            with running(client, job) as started, fed(started, pipe, dump, programs):
-                started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
+        job = server.job(purpose, ("sh", "-ec", _sections(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
+        with (
+            job_pipe(server, exchange) as pipe,
+            job_pipe(server, exchange, LOADED) as loaded,
+            job_pipe(server, exchange, TEXT) as text,
+            running(client, job) as started,
+            fed(started, pipe, dump, programs),
+            open_pipe(text) as source,
+        ):
+            started.writes_to(source, what, LIVE_UNTOUCHED)
+            _load_data(server, into, source, started, watch)
+            _tell(started, loaded)
+            started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     except PlatformError as error:
         raise PlatformError(what, str(error), OTHER_SET) from error
     finally:
@@ -122,13 +134,32 @@ def load_dump(
             os.unlink(contents)
 
 
-def _load(server: Server, jobs: int, into: str) -> str:
+def _sections(server: Server, jobs: int, into: str) -> str:
     """The shell's text for pg_restore's three sections (PostgreSQL's manual, pg_restore, ``--section``)."""
     words = ("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access())
     restore, contents = shlex.join(words), f"{EXCHANGE}/contents.dump"
     return f"""{restore} --section=pre-data {contents}
-{restore} --section=data < {EXCHANGE}/{INTO}
+pg_restore --section=data --file={EXCHANGE}/{TEXT} < {EXCHANGE}/{INTO}
+read -r loaded < {EXCHANGE}/{LOADED}
 {restore} --section=post-data --jobs={jobs} {contents}"""
+
+
+def _load_data(server: Server, into: str, source: int, job: Running, watch: Watch) -> None:
+    try:
+        with session(server, into) as cursor:
+            cursor.execute(LOADING_HERE)
+            cursor.execute(TABLES)
+            load_sql(source, cursor, {name for (name,) in cursor.fetchall()}, watch)
+    except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
+        job.succeed("The dump could not be read", LIVE_UNTOUCHED, FEEDER_SECONDS)
+        raise PlatformError("The dump could not be read", str(error), OTHER_SET) from error
+
+
+def _tell(job: Running, pipe: str) -> None:
+    """It may go on. Where it has ended meanwhile, it says itself why."""
+    if (descriptor := job.reads_from(pipe)) is not None:
+        os.write(descriptor, b"loaded\n")
+        os.close(descriptor)
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:
