@@ -1,6 +1,6 @@
 """A backup and a restore of a generated database, side by side: ours, the runbook's script, `pg_dump -Fc`, pgBackRest.
 
-Each way works on the same server, one after the other, in turns (ROUNDS=3), so that all meet the same machine. Ours is
+Each way works on the same server, which is set up as the platform sets up its own, one after the other, in turns (ROUNDS=3), so that all meet the same machine. Ours is
 shown twice: as it is (dumped, read whole again and compared with what the database holds), and the dump alone, which is
 all that the others do. Its restore compares, replays settings, analyzes, and swaps; the others write into a database
 that nobody can use meanwhile, so that their outage is as long as they take. pgBackRest copies the files of the whole
@@ -104,13 +104,18 @@ def server_on_disk(client: Any, image: str, folder: Path) -> Iterator[tuple[Serv
         },
         shm_size="1g",
     )
-    settings = ("shared_buffers=512MB", "maintenance_work_mem=128MB", "max_wal_size=2GB", "checkpoint_timeout=15min")
+    # What the postgres role sets for a server that may use 2 GB (roles/postgres/defaults/main.yml).
+    settings = ("shared_buffers=512MB", "maintenance_work_mem=128MB", "random_page_cost=1.1")
     client.create_container(
         image,
         command=["postgres", *(word for setting in settings for word in ("-c", setting))],
         name=container,
         user=f"{UID}:{UID}",
-        environment={"POSTGRES_PASSWORD": password, "PGPASSFILE": "/etc/erni/pgpass"},
+        environment={
+            "POSTGRES_PASSWORD": password,
+            "POSTGRES_INITDB_ARGS": "--data-checksums --encoding=UTF8 --locale=C.UTF-8",
+            "PGPASSFILE": "/etc/erni/pgpass",
+        },
         host_config=host,
     )
     try:
