@@ -1,11 +1,11 @@
 """A backup and a restore of a generated database, side by side: ours, the runbook's script, `pg_dump -Fc`, pgBackRest.
 
-Each way works on the same server, which is set up as the platform sets up its own, one after the other, in turns (ROUNDS=3), so that all meet the same machine. Ours is
-shown twice: as it is (dumped, read whole again and compared with what the database holds), and the dump alone, which is
-all that the others do. Its restore compares, replays settings, analyzes, and swaps; the others write into a database
-that nobody can use meanwhile, so that their outage is as long as they take. pgBackRest copies the files of the whole
-cluster, compressed by zstd with a process for each processor, and back into a folder; of the log that it would need to
-start on them nothing is in its time.
+Each way works on the same server, which is set up as the platform sets up its own, one after the other, in turns
+(ROUNDS=3), so that all meet the same machine. Ours is shown twice: as it is (dumped, read whole again and compared with
+what the database holds), and the dump alone, which is all that the others do. Its restore compares, replays settings,
+analyzes, and swaps; the others write into a database that nobody can use meanwhile, so that their outage is as long as
+they take. pgBackRest copies the files of the whole cluster, compressed by zstd with a process for each processor, and
+back into a folder; of the log that it would need to start on them nothing is in its time.
 
 Prints two tables: seconds (medians), what is stored, processor seconds of the whole machine, and how many times faster
 than the runbook's. Ends with 1 when a backup of ours is not 2.5 times as fast as the runbook's or larger, a restore not
