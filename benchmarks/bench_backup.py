@@ -49,7 +49,7 @@ MEGABYTES = int(os.environ.get("MEGABYTES", "2000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 DATABASE, OWNER = "erni_agents", "erni_user"
 BACKUP_FACTOR, RESTORE_FACTOR, LONGEST_OUTAGE = 2.5, 2.0, 1.0
-TEXTS, ROWS_AT_ONCE = 20_000, 200_000
+TEXTS = 20_000
 UID = 999
 
 
@@ -134,8 +134,34 @@ def server_on_disk(client: Any, image: str, folder: Path) -> Iterator[tuple[Serv
         client.remove_container(container, force=True, v=True)
 
 
-def fill(server: Server) -> None:
-    """Conversations of made-up words until the database has its size."""
+# A step of growth, statement by statement; ``%(texts)s`` stands for the number of texts.
+MESSAGES = """insert into messages (conversation_id, message_id, role, content)
+    select c.id, gen_random_uuid()::text, 'user', t.body
+      from generate_series(1, 100000) g join texts t on t.n = (g * 7919) %% %(texts)s
+      join (select id, row_number() over () as n from newest) c on c.n = 1 + g %% 5000"""
+CONVERSATIONS = """insert into conversations (user_name, current_agent, message_count, context)
+    select 'user ' || g, 'estimator', 20, jsonb_build_object('summary', left(t.body, 600), 'step', g)
+      from generate_series(1, 5000 * %(times)s) g join texts t on t.n = (g * 7919) %% %(texts)s"""
+OTHERS = (
+    """insert into audit_log (actor, action, subject_table, subject_id, details)
+    select 'user ' || g %% 500, 'message.sent', 'messages', gen_random_uuid(),
+           jsonb_build_object('excerpt', left(t.body, 200), 'number', g)
+      from generate_series(1, 100000) g join texts t on t.n = (g * 7919) %% %(texts)s""",
+    """insert into cost_estimates (conversation_id, amount, breakdown)
+    select c.id, g, jsonb_build_object('text', left(t.body, 900), 'lines', jsonb_build_array(g, g + 1, g + 2))
+      from generate_series(1, 10000) g join texts t on t.n = (g * 7919) %% %(texts)s
+      join (select id, row_number() over () as n from newest) c on c.n = 1 + g %% 5000""",
+    """insert into consultations (conversation_id, specialist, scheduled_for, notes)
+    select c.id, 'planner', now(), t.body
+      from generate_series(1, 10000) g join texts t on t.n = (g * 7919) %% %(texts)s
+      join (select id, row_number() over () as n from newest) c on c.n = 1 + g %% 5000""",
+)
+NEWEST = "create view newest as select id from conversations order by created_at desc limit 5000"
+SHAPES = {"one table": (MESSAGES,), "all tables": (CONVERSATIONS, MESSAGES, *OTHERS)}
+
+
+def fill(server: Server, shape: str) -> None:
+    """Texts of made-up words until the database has its size: messages alone, or what comes with them, too."""
     server.ask(f"create role {OWNER} nologin")
     server.ask(f"create database {DATABASE} owner {OWNER}")
     server.ask(SCHEMA, DATABASE)
@@ -146,15 +172,12 @@ def fill(server: Server) -> None:
         for number in range(TEXTS):
             body = " ".join(dice.choices(words, k=dice.randint(20, 160)))
             cursor.execute("insert into texts values (%s, %s)", (number, body))
-        cursor.execute("insert into conversations (user_name) select 'user ' || g from generate_series(1, 5000) g")
+        cursor.execute(NEWEST)
+        cursor.execute(CONVERSATIONS, {"texts": TEXTS, "times": 1})
         while _size(cursor) < MEGABYTES * 1_000_000:
-            cursor.execute(
-                f"""insert into messages (conversation_id, message_id, role, content)
-                    select c.id, gen_random_uuid()::text, 'user', t.body
-                      from generate_series(1, {ROWS_AT_ONCE}) g
-                      join texts t on t.n = (g * 7919) % {TEXTS}
-                      join (select id, row_number() over () as n from conversations) c on c.n = 1 + g % 5000"""  # noqa: S608 (numbers of this file)
-            )
+            for statement in SHAPES[shape]:
+                cursor.execute(statement, {"texts": TEXTS, "times": 4})
+        cursor.execute("drop view newest")
         cursor.execute("drop table texts")
         cursor.execute("vacuum analyze")
         cursor.execute("checkpoint")
@@ -320,7 +343,7 @@ def table(ways: list[Way], runbook: Way, *, with_size: bool) -> str:
     return text_table(rows)
 
 
-def missed(backups: Backups, restores: Restores) -> list[str]:
+def missed(shape: str, backups: Backups, restores: Restores) -> list[str]:
     """The bounds that do not hold, as sentences."""
     found = []
     if backups.runbook.median < BACKUP_FACTOR * backups.ours.median:
@@ -331,7 +354,7 @@ def missed(backups: Backups, restores: Restores) -> list[str]:
         found.append(f"a restore is not {RESTORE_FACTOR} times as fast as the runbook's")
     if max(restores.ours.outage) >= LONGEST_OUTAGE:
         found.append("nobody could use the database for a second")
-    return found
+    return [f"where the data are in {shape}, {sentence}" for sentence in found]
 
 
 def in_turns(*measurements: Callable[[], None]) -> None:
@@ -341,24 +364,29 @@ def in_turns(*measurements: Callable[[], None]) -> None:
         print(f"round {number + 1} of {ROUNDS} is done", file=sys.stderr)
 
 
-def main() -> int:
-    client = engine.connect()
-    image = str(max(client.images(name="erni/postgres"), key=lambda one: one["Created"])["RepoTags"][0])
+def compare(client: Any, image: str, shape: str) -> list[str]:
+    """Print the two tables of a database of that shape; what does not hold, as sentences."""
     folder = Path(tempfile.mkdtemp(prefix="erni-bench-", dir="/var/tmp"))
     folder.chmod(0o711)
     try:
         with server_on_disk(client, image, folder) as (server, postgres):
-            fill(server)
+            fill(server, shape)
             (folder / "backups").mkdir(mode=0o711)
             backups = Backups(client, server, postgres, folder / "backups")
             restores = Restores(client, server, backups, postgres)
             in_turns(backups.measure, restores.measure)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # as much as goes: it is the benchmark's own
-    print(f"A database of {MEGABYTES} MB, medians of {ROUNDS} rounds\n")
+    print(f"A database of {MEGABYTES} MB, its data in {shape}; medians of {ROUNDS} rounds\n")
     print(table(backups.ways, backups.runbook, with_size=True), end="\n\n")
     print(table(restores.ways, restores.runbook, with_size=False), end="\n\n")
-    misses = missed(backups, restores)
+    return missed(shape, backups, restores)
+
+
+def main() -> int:
+    client = engine.connect()
+    image = str(max(client.images(name="erni/postgres"), key=lambda one: one["Created"])["RepoTags"][0])
+    misses = [sentence for shape in SHAPES for sentence in compare(client, image, shape)]
     for sentence in misses:
         print(f"Not as it should be: {sentence}.")
     return 1 if misses else 0

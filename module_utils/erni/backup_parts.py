@@ -6,11 +6,12 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from . import engine, postgres_dump, redis_snapshot, sessions_copy
+from . import dump_archives, engine, postgres_dump, redis_snapshot, sessions_copy
 from .backup_set import POSTGRES, REDIS, RELEASE, SESSIONS, Part, StoredFile
 from .backup_unpack import COMPRESS, EXPAND
 from .errors import PlatformError
@@ -36,7 +37,7 @@ def postgres_part(
     *,
     allow_empty: bool = False,
 ) -> Part:
-    """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder.
+    """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder, and further archives of large tables' data.
 
     :param expected: bytes that are dumped, about, to tell the progress by.
     :param allow_empty: a database without tables is a part, too.
@@ -44,21 +45,17 @@ def postgres_part(
     """
     began, progress = time.time(), progress or Progress()
     exchange = _exchange(folder, server.uid, server.gid)
-    source = os.path.join(folder, "postgres.dump.zst")
-    growing, reading = GrowingFile(source), os.path.join(exchange, "reading")
-    ensure_folder(reading, 0o700, server.uid, server.gid)
-    with ThreadPoolExecutor(1) as beside:
-        # What is written is read back at once, while the rest is still being dumped.
-        read = beside.submit(postgres_dump.read_whole, client, server, source, [EXPAND], reading, growing)
+    with ThreadPoolExecutor(dump_archives.MOST) as beside:
+        reading = _Reading(client, server, folder, exchange, beside)
         try:
-            dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected)
+            dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected, reading.begin)
         finally:
-            growing.is_whole()
-        stored = dumped.files["postgres.dump.zst"].size
+            reading.is_whole()
+        stored = sum(dumped.files[name].size for name in reading.files)
         with progress.phase("reading it back", stored) as tell:
-            with polled(tell, lambda: growing.given):
-                found = read.result()
-            tell(growing.given)
+            with polled(tell, reading.given):
+                found = reading.rows()
+            tell(reading.given())
     if not dumped.facts.rows and not allow_empty:
         raise PlatformError(
             f"The database {database} has no tables",
@@ -71,9 +68,43 @@ def postgres_part(
             "; ".join(wrong[:5]),
             "No set was made. Run make backup again, and look at make logs SERVICE=postgres if that fails, too.",
         )
-    os.rmdir(reading)
-    os.rmdir(exchange)
+    shutil.rmtree(exchange)
     return _part(POSTGRES, host, began, dumped.files, dumped.facts.as_dict())
+
+
+class _Reading:
+    """What is written is read back at once, while the rest is still being dumped: each archive by a job of its own."""
+
+    def __init__(
+        self, client: Any, server: postgres_dump.Server, folder: str, exchange: str, beside: ThreadPoolExecutor
+    ) -> None:
+        self._client, self._server, self._beside = client, server, beside
+        self._folder, self._exchange = folder, exchange
+        self._read: list[Future[dict[str, int]]] = []
+        self._growing: list[GrowingFile] = []
+        self.files: list[str] = []
+
+    def begin(self, name: str) -> None:
+        """The file of that name is about to be written."""
+        source, number = os.path.join(self._folder, name), len(self.files) + 1
+        growing, exchange = GrowingFile(source), os.path.join(self._exchange, f"reading-{number}")
+        ensure_folder(exchange, 0o700, self._server.uid, self._server.gid)
+        read = partial(postgres_dump.read_whole, self._client, self._server, source, [EXPAND], exchange, growing)
+        self._read.append(self._beside.submit(read, postgres_dump.numbered("verify", number)))
+        self._growing.append(growing)
+        self.files.append(name)
+
+    def is_whole(self) -> None:
+        for growing in self._growing:
+            growing.is_whole()
+
+    def given(self) -> int:
+        """Bytes that were read so far."""
+        return sum(growing.given for growing in self._growing)
+
+    def rows(self) -> dict[str, int]:
+        """Of each table as many as were read, once all is read."""
+        return {name: rows for read in self._read for name, rows in read.result().items()}
 
 
 def redis_part(

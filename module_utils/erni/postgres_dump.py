@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from . import engine
+from .at_once import at_once
 from .backup_unpack import COMPRESS
 from .copy_rows import RowCounter
 from .database_apply import connection
+from .dump_archives import Archive, archives, options
 from .errors import PlatformError
 from .growing_file import GrowingFile
 from .pipeline import Program, Written, feed, flow, pour
-from .postgres_facts import DatabaseFacts, count_rows, database_facts
-from .progress import Progress, Tell
+from .postgres_facts import DatabaseFacts, count_rows, database_facts, table_sizes
+from .progress import Progress, Tell, shares
 from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
@@ -79,30 +83,72 @@ def dump(
     exchange: str,
     progress: Progress | None = None,
     expected: int = 0,
+    begun: Callable[[str], object] = str,
 ) -> Dumped:
-    """The database and the globals, compressed, into the folder.
+    """The database and the globals, compressed, into the folder; large tables' data into archives of their own.
 
-    :param exchange: an empty folder for the pipe between the server's image and this host.
+    :param exchange: an empty folder for the pipes between the server's image and this host.
     :param expected: about so many bytes before they are compressed, to tell the progress by; 0 where nobody knows.
+    :param begun: hears the name of each archive's file when it is about to be written.
     :raises PlatformError: when any part of it fails; nothing of it counts then.
     """
     what, progress = f"The database {database} could not be dumped", progress or Progress()
     with snapshot(server, database) as (name, cursor), ThreadPoolExecutor(1) as counting:
         facts = database_facts(cursor, database)
+        planned = archives(table_sizes(cursor), os.cpu_count() or 1)
         rows = counting.submit(count_rows, cursor)
-        command = ("pg_dump", "--format=custom", "--compress=0", f"--snapshot={name}", "--lock-wait-timeout=60s")
-        target = f"{folder}/postgres.dump.zst"
         with progress.phase("dumping", expected, about=True) as tell:
-            dumped = _through_pipe(
-                client, server, (*command, *server.access()), target, exchange, what, database, tell=tell
-            )
+            dumps = [
+                partial(_archive, client, server, database, name, folder, exchange, archive, planned, share, what)
+                for archive, share in zip(planned, shares(tell, len(planned)), strict=True)
+            ]
+            files = [f"{archive.name}.zst" for archive in planned]
+            for file in files:
+                begun(file)
+            dumped = at_once(dumps, partial(_end_archives, client, server, planned))
         with progress.phase("counting its rows"):
             facts = replace(facts, rows=rows.result(), dumped=tell.standing.done)
-        written = {"postgres.dump.zst": dumped}
+        written = dict(zip(files, dumped, strict=True))
     globals_ = ("pg_dumpall", "--globals-only", *server.access())
     what = "The cluster's roles could not be dumped"
     written["globals.sql.zst"] = _through_pipe(client, server, globals_, f"{folder}/globals.sql.zst", exchange, what)
     return Dumped(facts, written)
+
+
+def _archive(
+    client: Any,
+    server: Server,
+    database: str,
+    snapshot_name: str,
+    folder: str,
+    exchange: str,
+    archive: Archive,
+    planned: list[Archive],
+    tell: Tell,
+    what: str,
+) -> Written:
+    command = ("pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot_name}", "--lock-wait-timeout=60s")
+    return _through_pipe(
+        client,
+        server,
+        (*command, *options(archive, planned), *server.access()),
+        f"{folder}/{archive.name}.zst",
+        exchange,
+        what,
+        database,
+        number=archive.number,
+        tell=tell,
+    )
+
+
+def _end_archives(client: Any, server: Server, planned: list[Archive]) -> None:
+    for archive in planned:
+        engine.remove_if_present(client, server.job(numbered("dump", archive.number), ()).name)
+
+
+def numbered(purpose: str, number: int) -> str:
+    """For the job that does it for the archive of that number."""
+    return purpose if number == 1 else f"{purpose}-{number}"
 
 
 def database_size(server: Server, database: str) -> int:
@@ -135,11 +181,13 @@ def read_whole(
     programs: list[Program],
     exchange: str,
     growing: GrowingFile | None = None,
+    purpose: str = "verify",
 ) -> dict[str, int]:
     """The rows of each table that a dump holds, found by restoring all of it to nowhere.
 
     :param programs: what makes pg_restore's input of the file.
     :param growing: the file, where it is still being written.
+    :param purpose: names the container that does it.
     :raises PlatformError: when a byte of it cannot be read.
     """
     what, remedy = f"{source} cannot be restored from", "Take another set; make backups lists them."
@@ -148,7 +196,7 @@ def read_whole(
     # By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once.
     told = f"exec pg_restore --data-only --file={EXCHANGE}/sql.pipe < {EXCHANGE}/{INTO}"
     try:
-        job_ = server.job("verify", ("sh", "-c", told), exchange)
+        job_ = server.job(purpose, ("sh", "-c", told), exchange)
         with (
             job_pipe(server, exchange) as into,
             running(client, job_) as job,
@@ -233,13 +281,15 @@ def _through_pipe(
     exchange: str,
     what: str,
     *arguments: str,
+    number: int = 1,
     tell: Tell | None = None,
 ) -> Written:
-    pipe = make_pipe(os.path.join(exchange, "out.pipe"), server.uid, server.gid)
+    name = f"out-{number}.pipe"
+    pipe = make_pipe(os.path.join(exchange, name), server.uid, server.gid)
     try:
         # --no-sync: a pipe cannot be synchronized, and whoever reads from it does so with what it writes.
-        words = (*command, "--no-sync", f"--file={EXCHANGE}/out.pipe", *arguments)
-        job_ = server.job("dump", words, exchange)
+        words = (*command, "--no-sync", f"--file={EXCHANGE}/{name}", *arguments)
+        job_ = server.job(numbered("dump", number), words, exchange)
         with running(client, job_) as job, open_pipe(pipe) as source:
             job.writes_to(source, what, UNTOUCHED)
             written = pour(source, [COMPRESS], target, tell=tell)

@@ -100,6 +100,14 @@ def count_rows(cursor: Any) -> dict[str, int]:
     return {name: int(_row(cursor, f"select count(*) from only {name}")[0]) for name in tables}  # noqa: S608 (quoted)
 
 
+def table_sizes(cursor: Any) -> dict[str, int]:
+    """Bytes of every table's data, values that lie beside it included, indexes not."""
+    cursor.execute(TABLES)
+    tables = [name for (name,) in cursor.fetchall()]
+    cursor.execute("select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s) name", (tables,))
+    return {name: int(size) for name, size in cursor.fetchall()}
+
+
 def differences(expected: Mapping[str, int], found: Mapping[str, int]) -> list[str]:
     """Sentences about the tables whose rows are not as many as they should be."""
     return [

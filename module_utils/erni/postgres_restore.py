@@ -12,13 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from .at_once import at_once
 from .copy_load import load_sql
 from .database_apply import MAINTENANCE_DATABASE, connection
 from .errors import PlatformError
 from .pipeline import Program, pour_beginning
-from .postgres_dump import FEEDER_SECONDS, INTO, Server, database_size, fed, job_pipe
+from .postgres_dump import FEEDER_SECONDS, INTO, Server, database_size, fed, job_pipe, numbered
 from .postgres_facts import TABLES, DatabaseFacts, count_rows, database_facts, differences
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
@@ -86,11 +89,18 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: P
         raise
 
 
+@dataclass(frozen=True)
+class Packed:
+    """An archive of a dump; ``programs`` make pg_restore's input of the file."""
+
+    path: str
+    programs: list[Program]
+
+
 def load_dump(
     client: Any,
     server: Server,
-    dump: str,
-    programs: list[Program],
+    dump: list[Packed],
     exchange: str,
     jobs: int,
     purpose: str,
@@ -98,21 +108,22 @@ def load_dump(
     large_objects: int = 0,
     watch: Watch = unwatched,
 ) -> None:
-    """The data flow from the file into the database and lie nowhere else; then ``jobs`` processes build the indexes.
+    """The data flow from the files into the database and lie nowhere else; then ``jobs`` processes build the indexes.
 
-    For these, and for the tables before, only the dump's table of contents is read, which is at its beginning:
-    pg_restore reads that from a file, once for each of its processes. Between the two it waits for whoever loads.
+    For these, and for the tables before, only the dump's table of contents is read, which is at the first archive's
+    beginning: pg_restore reads that from a file, once for each of its processes. Between the two it waits for whoever
+    loads the data, of all archives at once.
 
-    :param programs: what makes pg_restore's input of the file.
-    :param purpose: names the container that does it.
+    :param purpose: names the containers that do it.
     :param large_objects: how many the dump has: each has its place in the table of contents.
     :param watch: is asked all the while, and ends it by what it raises.
     """
-    what, contents = f"{os.path.basename(dump)} could not be restored", os.path.join(exchange, "contents.dump")
+    first, *others = dump
+    what, contents = f"{os.path.basename(first.path)} could not be restored", os.path.join(exchange, "contents.dump")
     if os.path.exists(contents):  # of a run that was killed
         os.unlink(contents)
     try:
-        pour_beginning(dump, programs, contents, CONTENTS + large_objects * CONTENTS_PER_OBJECT)
+        pour_beginning(first.path, first.programs, contents, CONTENTS + large_objects * CONTENTS_PER_OBJECT)
         os.chown(contents, server.uid, server.gid)
         job = server.job(purpose, ("sh", "-ec", _sections(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
         with (
@@ -120,11 +131,20 @@ def load_dump(
             job_pipe(server, exchange, LOADED) as loaded,
             job_pipe(server, exchange, TEXT) as text,
             running(client, job) as started,
-            fed(started, pipe, dump, programs),
+            fed(started, pipe, first.path, first.programs),
             open_pipe(text) as source,
         ):
             started.writes_to(source, what, LIVE_UNTOUCHED)
-            _load_data(server, into, source, started, watch)
+            _load_at_once(
+                client,
+                server,
+                others,
+                exchange,
+                purpose,
+                into,
+                partial(_load_data, server, into, source, started),
+                watch,
+            )
             _tell(started, loaded)
             started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     except PlatformError as error:
@@ -134,14 +154,69 @@ def load_dump(
             os.unlink(contents)
 
 
+def _load_at_once(
+    client: Any,
+    server: Server,
+    others: list[Packed],
+    exchange: str,
+    purpose: str,
+    into: str,
+    load_first: Callable[[Watch], None],
+    watch: Watch,
+) -> None:
+    given_up = threading.Event()
+
+    def ask() -> None:
+        if given_up.is_set():
+            raise PlatformError("The data could not be loaded", "another archive's could not", OTHER_SET)
+        watch()
+
+    loads = [
+        partial(_load_archive, client, server, archive, number, exchange, purpose, into, ask)
+        for number, archive in enumerate(others, start=2)
+    ]
+    at_once([partial(load_first, ask), *loads], given_up.set)
+
+
+def _load_archive(
+    client: Any,
+    server: Server,
+    archive: Packed,
+    number: int,
+    exchange: str,
+    purpose: str,
+    into: str,
+    watch: Watch,
+) -> None:
+    """The data of one further archive, whose tables are there."""
+    what = f"{os.path.basename(archive.path)} could not be restored"
+    come, text = f"dump-{number}.pipe", f"data-{number}.pipe"
+    job = server.job(numbered(purpose, number), ("sh", "-ec", _data_section(come, text)), exchange)
+    with (
+        job_pipe(server, exchange, come) as pipe,
+        job_pipe(server, exchange, text) as out,
+        running(client, job) as started,
+        fed(started, pipe, archive.path, archive.programs),
+        open_pipe(out) as source,
+    ):
+        started.writes_to(source, what, LIVE_UNTOUCHED)
+        _load_data(server, into, source, started, watch)
+        started.succeed(what, LIVE_UNTOUCHED, FEEDER_SECONDS)
+
+
 def _sections(server: Server, jobs: int, into: str) -> str:
     """The shell's text for pg_restore's three sections (PostgreSQL's manual, pg_restore, ``--section``)."""
     words = ("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access())
     restore, contents = shlex.join(words), f"{EXCHANGE}/contents.dump"
     return f"""{restore} --section=pre-data {contents}
-pg_restore --section=data --file={EXCHANGE}/{TEXT} < {EXCHANGE}/{INTO}
+{_data_section(INTO, TEXT)}
 read -r loaded < {EXCHANGE}/{LOADED}
 {restore} --section=post-data --jobs={jobs} {contents}"""
+
+
+def _data_section(come: str, text: str) -> str:
+    """By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once."""
+    return f"pg_restore --section=data --file={EXCHANGE}/{text} < {EXCHANGE}/{come}"
 
 
 def _load_data(server: Server, into: str, source: int, job: Running, watch: Watch) -> None:

@@ -60,6 +60,28 @@ class Tell:
             self._write(self.standing)
 
 
+class Share(Tell):
+    """Of a work that goes on in several places at once, and is told of as one; see :func:`shares`."""
+
+    def __init__(self, whole: Tell, done: list[int], place: int, lock: threading.Lock) -> None:
+        super().__init__(whole.standing, None)
+        self._whole, self._done, self._place, self._lock = whole, done, place, lock
+
+    def due(self) -> bool:
+        return self._whole.due()
+
+    def __call__(self, done: int) -> None:
+        with self._lock:
+            self._done[self._place] = done
+            self._whole(sum(self._done))
+
+
+def shares(whole: Tell, number: int) -> list[Share]:
+    """Of each it is told what is done in its place; together they tell the whole."""
+    done, lock = [0] * number, threading.Lock()
+    return [Share(whole, done, place, lock) for place in range(number)]
+
+
 def untold() -> Tell:
     """For work that nobody listens to."""
     return Tell(Standing("", ""), None)

@@ -12,11 +12,12 @@ from . import postgres_plain
 from .backup_parts import MEGABYTE, SPARE
 from .backup_set import Part
 from .backup_unpack import unpack
+from .dump_archives import stored_archives
 from .errors import PlatformError
 from .pipeline import read_through
 from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, database_facts
-from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, load_dump, maintenance, restore_beside, session
+from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, Packed, load_dump, maintenance, restore_beside, session
 from .postgres_roles import make_roles, roles_in
 from .progress import Progress
 from .restore_record import Restored
@@ -46,7 +47,7 @@ def from_set(
     :raises PlatformError: when the server cannot take it, or it is not whole; nothing is left of it then.
     """
     facts = replace(DatabaseFacts.from_dict(part.facts), name=database)
-    dump, globals_ = (_stored(part, name) for name in ("postgres.dump", "globals.sql"))
+    dump, globals_ = _dump(part), _stored(part, "globals.sql")
     text = read_through(os.path.join(folder, globals_), unpack(globals_, identity)).decode()
     with maintenance(server) as cursor:
         _require_version(cursor, facts)
@@ -56,8 +57,7 @@ def from_set(
         load_dump,
         client,
         server,
-        os.path.join(folder, dump),
-        unpack(dump, identity),
+        [Packed(os.path.join(folder, file), unpack(file, identity)) for file in dump],
         exchange,
         os.cpu_count() or 1,
         purpose,
@@ -86,6 +86,12 @@ def from_plain(
     load: Load = partial(postgres_plain.load, client, server, path, exchange, watch=partial(require_reserve, volume))
     said = [] if rows else ["it holds its rows as statements, which were not counted"]
     return Restored("", state=restore_beside(server, facts, load, progress)), said
+
+
+def _dump(part: Part) -> list[str]:
+    """The files of its archives, the first one first."""
+    first = _stored(part, "postgres.dump")
+    return [first, *(file for file in stored_archives(file.name for file in part.files) if file != first)]
 
 
 def _stored(part: Part, name: str) -> str:

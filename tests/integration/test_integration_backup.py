@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni import backup_parts, engine, postgres_dump, progress, redis_snapshot
+from ansible.module_utils.erni import backup_parts, dump_archives, engine, postgres_dump, progress, redis_snapshot
 from ansible.module_utils.erni.backup_set import Part
 from ansible.module_utils.erni.backup_unpack import EXPAND
 from ansible.module_utils.erni.database_plan import DatabaseSpec
@@ -74,6 +74,27 @@ def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the
         writer.join()
     assert rows % 2 == 0
     assert during > 0, "writes go on while a backup is made"
+
+
+def test_when_one_of_several_archives_fails_the_others_are_ended_and_there_is_no_part(
+    client: Any,
+    server: Server,
+    postgres: postgres_dump.Server,
+    database: str,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.ask("create table large as select n, repeat('x', 500) from generate_series(1, 300000) n", database)
+    server.ask("create table other as select n from generate_series(1, 1000) n", database)
+    monkeypatch.setattr(dump_archives, "SMALLEST", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    options = postgres_dump.options
+    monkeypatch.setattr(
+        postgres_dump, "options", lambda one, of: ["--no-such-option"] if one.number == 2 else options(one, of)
+    )
+    with pytest.raises(PlatformError, match="no-such-option"):
+        take(client, postgres, database, folder)
+    assert left_over(client, postgres.platform) == []
 
 
 def test_while_it_works_it_tells_how_much_was_dumped_and_read_again(

@@ -20,6 +20,7 @@ import pytest
 from ansible.module_utils.erni import (
     age_keys,
     backup_parts,
+    dump_archives,
     engine,
     postgres_dump,
     postgres_restore,
@@ -53,6 +54,18 @@ def lab(client: Any, server: Server, postgres: postgres_dump.Server, database: s
     yield Lab(client, postgres, database, Path(folder), part)
     for name in names(server, f"{database}_"):
         server.ask(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def lab_of_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The lab, its dump in as many archives as there may be."""
+    monkeypatch.setattr(dump_archives, "SMALLEST", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: dump_archives.MOST)
+    shutil.rmtree(lab.folder)
+    lab.folder.mkdir(mode=0o711)
+    part = backup_parts.postgres_part(lab.client, lab.postgres, lab.database, str(lab.folder), "one")
+    assert len(dump_archives.stored_archives(file.name for file in part.files)) == dump_archives.MOST
+    return replace(lab, part=part)
 
 
 def names(server: Server, prefix: str) -> list[str]:
@@ -172,6 +185,58 @@ def test_a_damaged_dump_never_serves(server: Server, lab: Lab, harm: str) -> Non
         lab.restore()
     assert content(server, lab.database) == before
     assert databases(server, lab) == [""]
+
+
+# In several archives
+
+
+def test_what_was_dumped_into_several_archives_at_once_is_identical(server: Server, lab_of_many: Lab) -> None:
+    before = content(server, lab_of_many.database)
+    server.ask("truncate many; drop table parts; create table later (id int)", lab_of_many.database)
+    lab_of_many.restore()
+    assert content(server, lab_of_many.database) == before
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
+@pytest.mark.parametrize("number", [2, dump_archives.MOST])
+def test_of_several_archives_a_single_damaged_one_lets_none_serve(
+    server: Server, lab_of_many: Lab, harm: str, number: int
+) -> None:
+    before = content(server, lab_of_many.database)
+    archive, other = (lab_of_many.folder / f"postgres-{which}.dump.zst" for which in (number, 3))
+    damaged = bytearray(archive.read_bytes())
+    match harm:
+        case "cut":
+            archive.write_bytes(damaged[: len(damaged) // 2])
+        case "flipped":
+            damaged[len(damaged) // 2] ^= 0xFF
+            archive.write_bytes(damaged)
+        case "missing":
+            archive.unlink()
+        case _:
+            archive.write_bytes(other.read_bytes())
+    with pytest.raises((PlatformError, FileNotFoundError)):
+        lab_of_many.restore()
+    assert content(server, lab_of_many.database) == before
+    assert databases(server, lab_of_many) == [""]
+    assert scratch_container.left_over(lab_of_many.client, lab_of_many.postgres.platform) == []
+
+
+def test_a_restore_of_several_archives_that_is_killed_is_finished_by_the_next(
+    server: Server, lab_of_many: Lab, tried: Callable[[int], None]
+) -> None:
+    restored = content(server, lab_of_many.database)
+    operations: list[Operation] = [(postgres_restore, "load_sql"), (scratch_container.Running, "__init__")]
+    server.ask("truncate many; create table later (id int)", lab_of_many.database)
+    live = content(server, lab_of_many.database)
+    for number in range(1, 30):
+        if not killed_after(number, operations, lambda: lab_of_many.restore(engine.connect())):
+            break
+        assert content(server, lab_of_many.database) == live
+    tried(number - 1)
+    assert number > 2 * dump_archives.MOST
+    assert content(server, lab_of_many.database) == restored
+    assert scratch_container.left_over(lab_of_many.client, lab_of_many.postgres.platform) == []
 
 
 def made_identity() -> str:

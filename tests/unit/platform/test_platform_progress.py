@@ -24,6 +24,7 @@ from ansible.module_utils.erni.progress import (
     rate,
     seconds_left,
     sentence,
+    shares,
     untold,
 )
 
@@ -269,3 +270,21 @@ def test_a_probe_is_asked_meanwhile_and_may_fail(path: Path, monkeypatch: pytest
         assert tell.standing.done > 70
         last = asked
     assert asked == last, "it ends with the work"
+
+
+def test_what_goes_on_in_several_places_at_once_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.0)
+    told: list[int] = []
+    whole = progress.Tell(DUMP, lambda standing: told.append(standing.done))
+    one, two = shares(whole, 2)
+    one(10)
+    two(5)
+    one(30)
+    assert told == [10, 15, 35]
+    assert whole.standing.done == 35
+    assert one.due()
+
+
+def test_of_a_share_nothing_is_due_where_nobody_listens() -> None:
+    (only,) = shares(untold(), 1)
+    assert not only.due()
