@@ -7,9 +7,10 @@ analyzes, and swaps; the others write into a database that nobody can use meanwh
 they take. pgBackRest copies the files of the whole cluster, compressed by zstd with a process for each processor, and
 back into a folder; of the log that it would need to start on them nothing is in its time.
 
-Prints two tables: seconds (medians), what is stored, processor seconds of the whole machine, and how many times faster
-than the runbook's. Ends with 1 when a backup of ours is not 2.5 times as fast as the runbook's or larger, a restore not
-twice as fast, or nobody can use the database for a second.
+Both are measured twice: with nearly all data in one table, which a single session copies into, and with data in all
+tables, as they come with use. Prints two tables for each: seconds (medians), what is stored, processor seconds of the
+whole machine, and how many times faster than the runbook's. Ends with 1 when a backup of ours is not 2.5 times as fast
+as the runbook's or larger, a restore not twice as fast, or nobody can use the database for a second.
 Run: make bench, or this file; MEGABYTES=2000 is the size of the database as the server stores it.
 """
 
