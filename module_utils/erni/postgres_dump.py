@@ -105,7 +105,11 @@ def dump(
             files = [f"{archive.name}.zst" for archive in planned]
             for file in files:
                 begun(file)
-            dumped = at_once(dumps, partial(_end_archives, client, server, planned))
+            try:
+                dumped = at_once(dumps, partial(_end_archives, client, server, planned))
+            except BaseException:
+                _remove(folder, files)
+                raise
         with progress.phase("counting its rows"):
             facts = replace(facts, rows=rows.result(), dumped=tell.standing.done)
         written = dict(zip(files, dumped, strict=True))
@@ -144,6 +148,13 @@ def _archive(
 def _end_archives(client: Any, server: Server, planned: list[Archive]) -> None:
     for archive in planned:
         engine.remove_if_present(client, server.job(numbered("dump", archive.number), ()).name)
+
+
+def _remove(folder: str, files: list[str]) -> None:
+    """Those that are whole, too: without the others they look like a dump, and are none."""
+    for file in files:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, file))
 
 
 def numbered(purpose: str, number: int) -> str:

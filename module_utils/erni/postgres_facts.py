@@ -104,7 +104,7 @@ def table_sizes(cursor: Any) -> dict[str, int]:
     """Bytes of every table's data, values that lie beside it included, indexes not."""
     cursor.execute(TABLES)
     tables = [name for (name,) in cursor.fetchall()]
-    cursor.execute("select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s) name", (tables,))
+    cursor.execute("select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s::text[]) name", (tables,))
     return {name: int(size) for name, size in cursor.fetchall()}
 
 

@@ -19,7 +19,7 @@ MB = 1 << 20
         pytest.param({"a": 500, "b": 400}, 2, [(), ("b",)], id="the largest one in the first"),
         pytest.param({"a": 500, "b": 300, "c": 250}, 2, [(), ("b", "c")], id="about the same in both"),
         pytest.param({"a": 90, "b": 80, "c": 70}, 4, [(), ("b",), ("c",)], id="no archive without tables"),
-        pytest.param({name: 100 for name in "abcdef"}, 9, [(), ("b", "f"), ("c",), ("d",)], id="not more than 4"),
+        pytest.param(dict.fromkeys("abcdef", 100), 9, [(), ("b", "f"), ("c",), ("d",)], id="not more than 4"),
         pytest.param({"a": 100, "b": 100}, 2, [(), ("b",)], id="equal ones by name"),
         pytest.param({"a": 100}, 0, [()], id="an unknown number of processors"),
     ],
