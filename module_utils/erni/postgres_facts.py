@@ -93,18 +93,21 @@ def database_facts(cursor: Any, name: str) -> DatabaseFacts:
     )
 
 
+def tables(cursor: Any) -> list[str]:
+    """Their names, as PostgreSQL quotes them."""
+    cursor.execute(TABLES)
+    return [name for (name,) in cursor.fetchall()]
+
+
 def count_rows(cursor: Any) -> dict[str, int]:
     """Of every table, as the cursor's transaction sees it. Reads all of them."""
-    cursor.execute(TABLES)
-    tables = [name for (name,) in cursor.fetchall()]
-    return {name: int(_row(cursor, f"select count(*) from only {name}")[0]) for name in tables}  # noqa: S608 (quoted)
+    return {name: int(_row(cursor, f"select count(*) from only {name}")[0]) for name in tables(cursor)}  # noqa: S608 (quoted)
 
 
 def table_sizes(cursor: Any) -> dict[str, int]:
     """Bytes of every table's data, values that lie beside it included, indexes not."""
-    cursor.execute(TABLES)
-    tables = [name for (name,) in cursor.fetchall()]
-    cursor.execute("select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s::text[]) name", (tables,))
+    sizes = "select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s::text[]) name"
+    cursor.execute(sizes, (tables(cursor),))
     return {name: int(size) for name, size in cursor.fetchall()}
 
 

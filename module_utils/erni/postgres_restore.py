@@ -22,7 +22,7 @@ from .database_apply import MAINTENANCE_DATABASE, connection
 from .errors import PlatformError
 from .pipeline import Program, pour_beginning
 from .postgres_dump import FEEDER_SECONDS, INTO, Server, database_size, fed, job_pipe, numbered
-from .postgres_facts import TABLES, DatabaseFacts, count_rows, database_facts, differences
+from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences, tables
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
 from .progress import Progress, polled
@@ -45,8 +45,8 @@ KEPT = "select datname from pg_database where starts_with(datname, %s) order by 
 END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s"
 TERMINATE_EVERY = 0.02  # seconds
 # Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
-LOADING = "-c synchronous_commit=off"
-LOADING_HERE = "set synchronous_commit = off"
+NO_WAIT = "synchronous_commit=off"
+LOADING, LOADING_HERE = f"-c {NO_WAIT}", f"set {NO_WAIT}"  # for a program, and for a session of this one
 TEXT, LOADED = "data.pipe", "loaded.pipe"
 # Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
 CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
@@ -223,8 +223,7 @@ def _load_data(server: Server, into: str, source: int, job: Running, watch: Watc
     try:
         with session(server, into) as cursor:
             cursor.execute(LOADING_HERE)
-            cursor.execute(TABLES)
-            load_sql(source, cursor, {name for (name,) in cursor.fetchall()}, watch)
+            load_sql(source, cursor, set(tables(cursor)), watch)
     except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
         job.succeed("The dump could not be read", LIVE_UNTOUCHED, FEEDER_SECONDS)
         raise PlatformError("The dump could not be read", str(error), OTHER_SET) from error

@@ -89,9 +89,9 @@ def from_plain(
 
 
 def _dump(part: Part) -> list[str]:
-    """The files of its archives, the first one first."""
-    first = _stored(part, "postgres.dump")
-    return [first, *(file for file in stored_archives(file.name for file in part.files) if file != first)]
+    """The files of its archives, the first one first: without that one there is no dump."""
+    _stored(part, "postgres.dump")
+    return stored_archives(file.name for file in part.files)
 
 
 def _stored(part: Part, name: str) -> str:

@@ -166,21 +166,27 @@ def test_what_is_not_as_the_set_says_never_serves(server: Server, lab: Lab, harm
     assert databases(server, lab) == [""], "nothing is left of it"
 
 
+def damage(file: Path, harm: str) -> None:
+    held = bytearray(file.read_bytes())
+    match harm:
+        case "cut":
+            file.write_bytes(held[: len(held) // 2])
+        case "flipped":
+            held[len(held) // 2] ^= 0xFF
+            file.write_bytes(held)
+        case "missing":
+            file.unlink()
+        case _:
+            raise ValueError(harm)
+
+
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "wrong key"])
 def test_a_damaged_dump_never_serves(server: Server, lab: Lab, harm: str) -> None:
     before = content(server, lab.database)
-    dump = lab.folder / "postgres.dump.zst"
-    damaged = bytearray(dump.read_bytes())
-    match harm:
-        case "cut":
-            dump.write_bytes(damaged[: len(damaged) // 2])
-        case "flipped":
-            damaged[len(damaged) // 2] ^= 0xFF
-            dump.write_bytes(damaged)
-        case "missing":
-            dump.unlink()
-        case _:
-            lab = encrypted(lab, made_identity(), made_identity())
+    if harm == "wrong key":
+        lab = encrypted(lab, made_identity(), made_identity())
+    else:
+        damage(lab.folder / "postgres.dump.zst", harm)
     with pytest.raises((PlatformError, FileNotFoundError)):
         lab.restore()
     assert content(server, lab.database) == before
@@ -204,17 +210,10 @@ def test_of_several_archives_a_single_damaged_one_lets_none_serve(
 ) -> None:
     before = content(server, lab_of_many.database)
     archive, other = (lab_of_many.folder / f"postgres-{which}.dump.zst" for which in (number, 3))
-    damaged = bytearray(archive.read_bytes())
-    match harm:
-        case "cut":
-            archive.write_bytes(damaged[: len(damaged) // 2])
-        case "flipped":
-            damaged[len(damaged) // 2] ^= 0xFF
-            archive.write_bytes(damaged)
-        case "missing":
-            archive.unlink()
-        case _:
-            archive.write_bytes(other.read_bytes())
+    if harm == "swapped":
+        archive.write_bytes(other.read_bytes())
+    else:
+        damage(archive, harm)
     with pytest.raises((PlatformError, FileNotFoundError)):
         lab_of_many.restore()
     assert content(server, lab_of_many.database) == before

@@ -12,7 +12,7 @@ import pytest
 from ansible.module_utils.erni import copy_load
 from ansible.module_utils.erni.errors import PlatformError
 
-OWN = {"public.messages", "public.empty", "public.begins_with_end"}
+OWN = {"public.messages", "public.empty"}
 HEAD = b"SET client_encoding = 'UTF8';\nSELECT pg_catalog.set_config('search_path', '', false);\n"
 SQL = (
     b"--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n"
