@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def at_once(works: Sequence[Callable[[], T]], end: Callable[[], object]) -> list[T]:
-    """What each of them gives, in their order.
+def at_once(works: Sequence[Callable[[], T]], most: int, end: Callable[[], object]) -> list[T]:
+    """What each of them gives, in their order, which is that of their beginning, too.
 
+    :param most: that go on at the same time; the others wait for one to end.
     :param end: ends those that still go on when one has failed; it is called in this thread.
     :raises BaseException: what the first one that failed has raised, once all have ended.
     """
-    if len(works) == 1:
-        return [works[0]()]
-    with ThreadPoolExecutor(len(works)) as pool:
+    with ThreadPoolExecutor(max(1, most)) as pool:
         futures = [pool.submit(work) for work in works]
         try:
-            done, _going = wait(futures, return_when=FIRST_EXCEPTION)
+            done, going = wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future in done and future.exception()]
         except BaseException:
-            end()
+            _end(futures, end)
             raise
         if failed:
-            end()
+            _end(going, end)
     return _results(failed or futures)
+
+
+def _end(going: Iterable[Future[T]], end: Callable[[], object]) -> None:
+    for future in going:  # what has not begun yet never does
+        future.cancel()
+    end()
 
 
 def _results(futures: list[Future[T]]) -> list[T]:

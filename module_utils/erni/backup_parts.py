@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
-from . import dump_archives, engine, postgres_dump, redis_snapshot, sessions_copy
+from . import engine, postgres_dump, redis_snapshot, sessions_copy
 from .backup_set import POSTGRES, REDIS, RELEASE, SESSIONS, Part, StoredFile
 from .backup_unpack import COMPRESS, EXPAND
+from .dump_files import ARCHIVE, MOST_AT_ONCE
+from .dump_reading import Packed, read_copy, read_whole
 from .errors import PlatformError
 from .files import ensure_folder
 from .growing_file import GrowingFile
@@ -37,7 +39,7 @@ def postgres_part(
     *,
     allow_empty: bool = False,
 ) -> Part:
-    """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder, and further archives of large tables' data.
+    """``postgres.dump.zst`` and ``globals.sql.zst`` in the folder, and a ``postgres-<n>.copy.zst`` of each large table.
 
     :param expected: bytes that are dumped, about, to tell the progress by.
     :param allow_empty: a database without tables is a part, too.
@@ -45,16 +47,13 @@ def postgres_part(
     """
     began, progress = time.time(), progress or Progress()
     exchange = _exchange(folder, server.uid, server.gid)
-    with ThreadPoolExecutor(dump_archives.MOST) as beside:
+    with ThreadPoolExecutor(MOST_AT_ONCE) as beside:
         reading = _Reading(client, server, folder, exchange, beside)
-        try:
-            dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected, reading.begin)
-        finally:
-            reading.is_whole()
+        dumped = postgres_dump.dump(client, server, database, folder, exchange, progress, expected, reading.beside)
         stored = sum(dumped.files[name].size for name in reading.files)
         with progress.phase("reading it back", stored) as tell:
             with polled(tell, reading.given):
-                found = reading.rows()
+                found = {**reading.rows(), **dumped.copied}
             tell(reading.given())
     if not dumped.facts.rows and not allow_empty:
         raise PlatformError(
@@ -68,42 +67,49 @@ def postgres_part(
             "; ".join(wrong[:5]),
             "No set was made. Run make backup again, and look at make logs SERVICE=postgres if that fails, too.",
         )
-    shutil.rmtree(exchange)
+    os.rmdir(exchange)
     return _part(POSTGRES, host, began, dumped.files, dumped.facts.as_dict())
 
 
 class _Reading:
-    """What is written is read back at once, while the rest is still being dumped: each archive by a job of its own."""
+    """What is written is read back at once, while the rest is still being dumped: each file by a program of its own."""
 
     def __init__(
-        self, client: Any, server: postgres_dump.Server, folder: str, exchange: str, beside: ThreadPoolExecutor
+        self, client: Any, server: postgres_dump.Server, folder: str, exchange: str, pool: ThreadPoolExecutor
     ) -> None:
-        self._client, self._server, self._beside = client, server, beside
+        self._client, self._server, self._pool = client, server, pool
         self._folder, self._exchange = folder, exchange
+        self._growing: dict[str, GrowingFile] = {}
         self._read: list[Future[dict[str, int]]] = []
-        self._growing: list[GrowingFile] = []
-        self.files: list[str] = []
 
-    def begin(self, name: str) -> None:
-        """The file of that name is about to be written."""
-        source, number = os.path.join(self._folder, name), len(self.files) + 1
-        growing, exchange = GrowingFile(source), os.path.join(self._exchange, f"reading-{number}")
-        ensure_folder(exchange, 0o700, self._server.uid, self._server.gid)
-        read = partial(postgres_dump.read_whole, self._client, self._server, source, [EXPAND], exchange, growing)
-        self._read.append(self._beside.submit(read, postgres_dump.numbered("verify", number)))
-        self._growing.append(growing)
-        self.files.append(name)
+    @property
+    def files(self) -> list[str]:
+        return [*self._growing]
 
-    def is_whole(self) -> None:
-        for growing in self._growing:
+    @contextmanager
+    def beside(self, name: str) -> Iterator[None]:
+        """The file of that name is written in the block."""
+        growing = self._growing[name] = GrowingFile(os.path.join(self._folder, name))
+        self._read.append(self._pool.submit(self._rows, name, growing))
+        try:
+            yield
+        finally:
             growing.is_whole()
+
+    def _rows(self, name: str, growing: GrowingFile) -> dict[str, int]:
+        """By table, as far as they are counted in reading: of a copy psql has told how many they are."""
+        packed = Packed(growing.path, [EXPAND])
+        if name.startswith(f"{ARCHIVE}."):
+            return read_whole(self._client, self._server, packed, self._exchange, growing)
+        read_copy(packed, growing)
+        return {}
 
     def given(self) -> int:
         """Bytes that were read so far."""
-        return sum(growing.given for growing in self._growing)
+        return sum(growing.given for growing in self._growing.values())
 
     def rows(self) -> dict[str, int]:
-        """Of each table as many as were read, once all is read."""
+        """Of each table as many as were counted, once all is read."""
         return {name: rows for read in self._read for name, rows in read.result().items()}
 
 

@@ -1,4 +1,4 @@
-"""Load a dump's SQL, as pg_restore writes it, into a database: each table in a transaction of its own that freezes it.
+"""Load a dump's data, pg_restore's SQL and binary copies, into a database: each table in a transaction that freezes it.
 
 pg_restore itself could write to the server. What it cannot is ``COPY … WITH (FREEZE)`` (PostgreSQL's manual, COPY):
 rows that are written as seen by everybody need not be marked by whoever reads them first, which would write the whole
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
-from typing import Any
+from typing import IO, Any
 
 from .copy_rows import BEGIN, END, TO_ROWS, table_name
+from .dump_files import TableCopy
 from .scratch_container import POLL_SECONDS, Watch, unwatched
 
 # Bytes that are read and sent at once: what is larger does not fit the processor's caches, and takes longer.
@@ -24,6 +25,14 @@ NO_STATEMENTS = (b"--", b"\\restrict ", b"\\unrestrict ")
 END_OF_ROWS = b"\n" + END
 END_OF_STATEMENT = b";\n"
 FREEZING = b" WITH (FREEZE);\n"
+# What pg_restore begins with, too, as far as it matters to a copy: nothing ends it before its own end, and functions
+# of checks find what they use by its whole name. The encoding is the database's, which is the dump's.
+SESSION = """
+    set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0;
+    set row_security = off;
+    select pg_catalog.set_config('search_path', '', false),
+           pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), false)
+"""
 
 
 class SqlText:
@@ -72,35 +81,71 @@ class SqlText:
                 raise EOFError("it breaks off within a table's data")
 
 
-class Rows:
-    """One table's, as a file that psycopg2 reads from.
+class _Watched:
+    """A file that psycopg2 reads from, while somebody watches.
 
     ``failure`` is why it could not be read: psycopg2 tells of it as a refusal of the server's.
     """
 
-    def __init__(self, text: SqlText, watch: Watch) -> None:
-        self._text, self._watch = text, watch
-        self._began = self._ended = False
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._watched = time.monotonic()
         self.failure: BaseException | None = None
 
     def read(self, _size: int) -> bytes:
-        """Some rows, or parts of them; empty after the last one."""
+        """Some of it; empty at its end."""
         try:
-            return self._read()
+            if time.monotonic() - self._watched > POLL_SECONDS:
+                self._watch()
+                self._watched = time.monotonic()
+            return self._block()
         except BaseException as failure:
             self.failure = failure
             raise
 
-    def _read(self) -> bytes:
+    def _block(self) -> bytes:
+        raise NotImplementedError
+
+
+class Rows(_Watched):
+    """One table's in a text."""
+
+    def __init__(self, text: SqlText, watch: Watch) -> None:
+        super().__init__(watch)
+        self._text = text
+        self._began = self._ended = False
+
+    def _block(self) -> bytes:
         if self._ended:
             return b""
-        if time.monotonic() - self._watched > POLL_SECONDS:
-            self._watch()
-            self._watched = time.monotonic()
         rows, self._ended = self._text.take_rows(at_begin=not self._began)
         self._began = True
         return rows
+
+
+class _Copied(_Watched):
+    """One table's in a file of their own."""
+
+    def __init__(self, source: IO[bytes], watch: Watch) -> None:
+        super().__init__(watch)
+        self._source = source
+
+    def _block(self) -> bytes:
+        return self._source.read(BLOCK)
+
+
+def load_copy(
+    source: IO[bytes], cursor: Any, copy: TableCopy, own_tables: Collection[str], watch: Watch = unwatched
+) -> None:
+    """All rows of a table, in binary form.
+
+    :param source: is read without a buffer of its own.
+    :param cursor: and ``own_tables``, ``watch`` as for :func:`load_sql`.
+    """
+    cursor.execute(SESSION)
+    options, frozen = "format binary", copy.table in own_tables
+    statement = f"copy {copy.what} from stdin with ({options}{', freeze' if frozen else ''})"
+    _copy(cursor, copy.table if frozen else "", statement, _Copied(source, watch))
 
 
 def load_sql(source: int, cursor: Any, own_tables: Collection[str], watch: Watch = unwatched) -> None:
@@ -116,7 +161,7 @@ def load_sql(source: int, cursor: Any, own_tables: Collection[str], watch: Watch
     while line := text.line():
         if line.startswith(BEGIN) and line.endswith(TO_ROWS):
             statements.send()
-            _copy(cursor, line, text.rows(watch), own_tables)
+            _copy_of_text(cursor, line, text.rows(watch), own_tables)
         else:
             statements.add(line)
     statements.send()
@@ -146,14 +191,19 @@ class _Statements:
         self._lines, self._size = [], 0
 
 
-def _copy(cursor: Any, line: bytes, rows: Rows, own_tables: Collection[str]) -> None:
+def _copy_of_text(cursor: Any, line: bytes, rows: Rows, own_tables: Collection[str]) -> None:
     name = table_name(line)
     frozen = name in own_tables
     statement = line.removesuffix(END_OF_STATEMENT) + FREEZING if frozen else line
+    _copy(cursor, name if frozen else "", statement, rows)
+
+
+def _copy(cursor: Any, to_truncate: str, statement: str | bytes, rows: _Watched) -> None:
+    """:param to_truncate: the table's name where it is to be frozen, which has to be new in this very transaction."""
     try:
         cursor.execute("begin")
-        if frozen:  # what is frozen has to be new in this very transaction
-            cursor.execute(f"truncate only {name}")
+        if to_truncate:
+            cursor.execute(f"truncate only {to_truncate}")
         cursor.copy_expert(statement, rows, BLOCK)
         cursor.execute("commit")
     except Exception as error:

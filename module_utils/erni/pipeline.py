@@ -126,6 +126,25 @@ def read_through(source: str, programs: Sequence[Program]) -> bytes:
     return b"".join(blocks)
 
 
+@contextmanager
+def through(source: str, programs: Sequence[Program]) -> Iterator[IO[bytes]]:
+    """What comes out of the programs when the file goes in, to be read while the block runs.
+
+    :raises PlatformError: after the block, when a program has failed: also in place of what the block complains of,
+        since it got too little then.
+    """
+    with ExitStack() as ends, open(source, "rb") as file:
+        running, output = _in_a_row(ends, file.fileno(), programs)
+        try:
+            yield output
+        except Exception:
+            output.close()
+            with suppress(BrokenPipeError):
+                _judge(running, reader_may_go=True)
+            raise
+        _judge(running)
+
+
 def measure(path: str, tell: Tell | None = None) -> Written:
     """A file's size and digest, by reading all of it."""
     digest, size = hashlib.sha256(), 0

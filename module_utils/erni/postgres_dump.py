@@ -1,4 +1,4 @@
-"""Dump a database and the cluster's globals, and read a dump whole: the adapter around pg_dump and pg_restore.
+"""Dump a database and the cluster's globals: the adapter around pg_dump and psql. How it is read: dump_reading.py.
 
 The dump and the count of its rows see one snapshot (PostgreSQL's manual, section 9.27.5), so that what was counted and
 what was written are the same, whatever is written to the database meanwhile.
@@ -7,31 +7,44 @@ what was written are the same, whatever is written to the database meanwhile.
 from __future__ import annotations
 
 import os
-import threading
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from . import engine
 from .at_once import at_once
-from .backup_unpack import COMPRESS
-from .copy_rows import RowCounter
+from .backup_unpack import COMPRESS, COMPRESSED_SUFFIX
 from .database_apply import connection
-from .dump_archives import Archive, archives, options
+from .dump_files import ARCHIVE, MOST_AT_ONCE, TableCopy, copies, options
 from .errors import PlatformError
-from .growing_file import GrowingFile
-from .pipeline import Program, Written, feed, flow, pour
-from .postgres_facts import DatabaseFacts, count_rows, database_facts, table_sizes
+from .pipeline import Written, pour
+from .postgres_facts import DatabaseFacts, count_rows, database_facts, stored_tables
 from .progress import Progress, Tell, shares
 from .scratch_container import EXCHANGE, Job, Running, make_pipe, open_pipe, running
 
 SOCKETS, CONFIGURATION = "/var/run/postgresql", "/etc/erni"  # as the service's container sees them
-INTO = "dump.pipe"
-FEEDER_SECONDS = 5.0  # for a program to say why it has failed
+OUT = "out.pipe"
+LOCK_WAIT = "60s"  # for whoever changes a table's definition
 UNTOUCHED = "Nothing was changed, and the sets there are stay as they are."
+
+# What pg_dump sets for its session, as far as it matters to a copy: the rows' order is their table's, and nothing ends
+# it but a lock that it does not get.
+COPYING = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "synchronize_seqscans=off",
+        "row_security=off",
+        "statement_timeout=0",
+        f"lock_timeout={LOCK_WAIT}",
+        "idle_in_transaction_session_timeout=0",
+    )
+)
+COPIED = re.compile(r"^COPY (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -69,10 +82,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Dumped:
-    """What was written: file names in the folder, and the facts of the very moment that the dump shows."""
+    """What was written: file names in the folder, and the facts of the very moment that the dump shows.
+
+    ``copied`` are the rows of tables with a file of their own, as the server has told how many it had sent.
+    """
 
     facts: DatabaseFacts
     files: dict[str, Written]
+    copied: dict[str, int]
+
+
+WhileWritten = Callable[[str], AbstractContextManager[object]]  # the file of that name is written in the block
 
 
 def dump(
@@ -83,83 +103,125 @@ def dump(
     exchange: str,
     progress: Progress | None = None,
     expected: int = 0,
-    begun: Callable[[str], object] = str,
+    while_written: WhileWritten = nullcontext,
 ) -> Dumped:
-    """The database and the globals, compressed, into the folder; large tables' data into archives of their own.
+    """The database and the globals, compressed, into the folder; large tables' data into files of their own.
 
-    :param exchange: an empty folder for the pipes between the server's image and this host.
+    :param exchange: an empty folder for what goes between the server's image and this host.
     :param expected: about so many bytes before they are compressed, to tell the progress by; 0 where nobody knows.
-    :param begun: hears the name of each archive's file when it is about to be written.
     :raises PlatformError: when any part of it fails; nothing of it counts then.
     """
     what, progress = f"The database {database} could not be dumped", progress or Progress()
     with snapshot(server, database) as (name, cursor), ThreadPoolExecutor(1) as counting:
-        facts = database_facts(cursor, database)
-        planned = archives(table_sizes(cursor), os.cpu_count() or 1)
+        facts = replace(database_facts(cursor, database), copies=copies(stored_tables(cursor)))
+        _hold(cursor, facts.copies)
         rows = counting.submit(count_rows, cursor)
         with progress.phase("dumping", expected, about=True) as tell:
-            dumps = [
-                partial(_archive, client, server, database, name, folder, exchange, archive, planned, share, what)
-                for archive, share in zip(planned, shares(tell, len(planned)), strict=True)
-            ]
-            files = [f"{archive.name}.zst" for archive in planned]
-            for file in files:
-                begun(file)
-            try:
-                dumped = at_once(dumps, partial(_end_archives, client, server, planned))
-            except BaseException:
-                _remove(folder, files)
-                raise
+            dumping = _Dumping(client, server, database, name, facts, folder, exchange, what, while_written)
+            written = dumping.all(tell)
         with progress.phase("counting its rows"):
             facts = replace(facts, rows=rows.result(), dumped=tell.standing.done)
-        written = dict(zip(files, dumped, strict=True))
-    globals_ = ("pg_dumpall", "--globals-only", *server.access())
-    what = "The cluster's roles could not be dumped"
-    written["globals.sql.zst"] = _through_pipe(client, server, globals_, f"{folder}/globals.sql.zst", exchange, what)
-    return Dumped(facts, written)
-
-
-def _archive(
-    client: Any,
-    server: Server,
-    database: str,
-    snapshot_name: str,
-    folder: str,
-    exchange: str,
-    archive: Archive,
-    planned: list[Archive],
-    tell: Tell,
-    what: str,
-) -> Written:
-    command = ("pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot_name}", "--lock-wait-timeout=60s")
-    return _through_pipe(
+    globals_ = ("pg_dumpall", "--globals-only", "--no-sync", f"--file={EXCHANGE}/{OUT}", *server.access())
+    written["globals.sql.zst"] = _through_pipe(
         client,
+        server.job("dump", globals_, exchange),
         server,
-        (*command, *options(archive, planned), *server.access()),
-        f"{folder}/{archive.name}.zst",
-        exchange,
-        what,
-        database,
-        number=archive.number,
-        tell=tell,
+        os.path.join(exchange, OUT),
+        os.path.join(folder, "globals.sql.zst"),
+        "The cluster's roles could not be dumped",
     )
+    return Dumped(facts, written, dumping.copied)
 
 
-def _end_archives(client: Any, server: Server, planned: list[Archive]) -> None:
-    for archive in planned:
-        engine.remove_if_present(client, server.job(numbered("dump", archive.number), ()).name)
+def _hold(cursor: Any, copied: Mapping[str, TableCopy]) -> None:
+    """Nobody rewrites or empties these tables, which would let a copy that begins later see other rows than the
+    snapshot's (PostgreSQL's manual, 13.5)."""
+    cursor.execute(f"set local lock_timeout = '{LOCK_WAIT}'")
+    for copy in copied.values():
+        cursor.execute(f"lock table only {copy.table} in access share mode")
 
 
-def _remove(folder: str, files: list[str]) -> None:
-    """Those that are whole, too: without the others they look like a dump, and are none."""
-    for file in files:
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, file))
+@dataclass
+class _Dumping:
+    """The files of a dump, each written by a program of its own."""
+
+    client: Any
+    server: Server
+    database: str
+    snapshot: str
+    facts: DatabaseFacts
+    folder: str
+    exchange: str
+    what: str
+    while_written: WhileWritten
+    copied: dict[str, int] = field(default_factory=dict)
+
+    def all(self, tell: Tell) -> dict[str, Written]:
+        """The archive and then the copies, the largest one first, as many at once as are worth it."""
+        names = [ARCHIVE, *self.facts.copies]
+        works = [partial(self._write, name, share) for name, share in zip(names, shares(tell, len(names)), strict=True)]
+        files = [f"{name}{COMPRESSED_SUFFIX}" for name in names]
+        try:
+            written = at_once(works, min(os.cpu_count() or 1, MOST_AT_ONCE), self._end)
+        except BaseException:
+            # Those that are whole, too: without the others they look like a dump, and are none.
+            for file in files:
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.folder, file))
+            raise
+        return dict(zip(files, written, strict=True))
+
+    def _write(self, name: str, tell: Tell) -> Written:
+        file, pipe = f"{name}{COMPRESSED_SUFFIX}", os.path.join(self.exchange, f"{name}.pipe")
+        job = self._job(name)
+        with self.while_written(file):
+            target = os.path.join(self.folder, file)
+            written = _through_pipe(self.client, job, self.server, pipe, target, self.what, tell)
+        if name in self.facts.copies:
+            self.copied[self.facts.copies[name].table] = self._told(name)
+        return written
+
+    def _job(self, name: str) -> Job:
+        copy = self.facts.copies.get(name)
+        words = self._pg_dump() if copy is None else self._copy(name, copy)
+        environment = {"PGOPTIONS": COPYING, "PGCLIENTENCODING": self.facts.encoding}
+        return self.server.job(_purpose("dump", name), words, self.exchange, environment if copy else None)
+
+    def _pg_dump(self) -> tuple[str, ...]:
+        command = ("pg_dump", "--format=custom", "--compress=0", "--no-sync", f"--file={EXCHANGE}/{ARCHIVE}.pipe")
+        seen = (f"--snapshot={self.snapshot}", f"--lock-wait-timeout={LOCK_WAIT}", *options(self.facts.copies))
+        return (*command, *seen, *self.server.access(), self.database)
+
+    def _copy(self, name: str, copy: TableCopy) -> tuple[str, ...]:
+        words = ("psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--dbname={self.database}", *self.server.access())
+        commands = (
+            "begin isolation level repeatable read read only",
+            f"set transaction snapshot '{self.snapshot}'",
+            f"\\copy {copy.what} to '{EXCHANGE}/{name}.pipe' with (format binary)",
+        )
+        line = shlex.join((*words, *(f"--command={command}" for command in commands)))
+        return ("sh", "-ec", f"exec {line} > {EXCHANGE}/{name}.told")
+
+    def _told(self, name: str) -> int:
+        """What psql tells of how many rows there were."""
+        path = os.path.join(self.exchange, f"{name}.told")
+        with open(path, encoding="utf-8") as file:
+            told = file.read()
+        os.unlink(path)
+        found = COPIED.search(told)
+        if found is None:
+            raise PlatformError(self.what, f"psql does not tell how many rows it has copied, but {told!r}", UNTOUCHED)
+        return int(found[1])
+
+    def _end(self) -> None:
+        for name in (ARCHIVE, *self.facts.copies):
+            engine.remove_if_present(self.client, self.server.job(_purpose("dump", name), ()).name)
 
 
-def numbered(purpose: str, number: int) -> str:
-    """For the job that does it for the archive of that number."""
-    return purpose if number == 1 else f"{purpose}-{number}"
+def _purpose(purpose: str, name: str) -> str:
+    """For the job that does it with the file of that name: postgres.dump, postgres-2.copy."""
+    number = name.partition(".")[0].removeprefix("postgres")
+    return f"{purpose}{number}"
 
 
 def database_size(server: Server, database: str) -> int:
@@ -185,126 +247,16 @@ def snapshot(server: Server, database: str) -> Iterator[tuple[str, Any]]:
         cursor.execute("commit")
 
 
-def read_whole(
-    client: Any,
-    server: Server,
-    source: str,
-    programs: list[Program],
-    exchange: str,
-    growing: GrowingFile | None = None,
-    purpose: str = "verify",
-) -> dict[str, int]:
-    """The rows of each table that a dump holds, found by restoring all of it to nowhere.
-
-    :param programs: what makes pg_restore's input of the file.
-    :param growing: the file, where it is still being written.
-    :param purpose: names the container that does it.
-    :raises PlatformError: when a byte of it cannot be read.
-    """
-    what, remedy = f"{source} cannot be restored from", "Take another set; make backups lists them."
-    counter = RowCounter()
-    out = make_pipe(os.path.join(exchange, "sql.pipe"), server.uid, server.gid)
-    # By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once.
-    told = f"exec pg_restore --data-only --file={EXCHANGE}/sql.pipe < {EXCHANGE}/{INTO}"
-    try:
-        job_ = server.job(purpose, ("sh", "-c", told), exchange)
-        with (
-            job_pipe(server, exchange) as into,
-            running(client, job_) as job,
-            fed(job, into, source, programs, growing),
-            open_pipe(out) as pipe,
-        ):
-            job.writes_to(pipe, what, remedy)
-            flow(pipe, [], counter.feed)
-            job.succeed(what, remedy)
-    finally:
-        os.unlink(out)
-    if not counter.complete():
-        raise PlatformError(what, "the data of its last table breaks off", remedy)
-    return counter.rows
-
-
-@contextmanager
-def job_pipe(server: Server, exchange: str, name: str = INTO) -> Iterator[str]:
-    """A named pipe in a job's exchange; by the name that is left out, a job reads a dump from it."""
-    path = make_pipe(os.path.join(exchange, name), server.uid, server.gid)
-    try:
-        yield path
-    finally:
-        os.unlink(path)
-
-
-@contextmanager
-def fed(
-    job: Running, pipe: str, source: str, programs: list[Program], growing: GrowingFile | None = None
-) -> Iterator[None]:
-    """The job reads from the pipe what the programs make of the file, while the block runs.
-
-    :raises PlatformError: after the block, when a program has failed: also in place of what the block complains of,
-        since a job that gets too little only sees the consequence. One that ends before its input is for the block.
-    """
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            _feed(job, pipe, source, programs, growing)
-        except BaseException as error:  # noqa: BLE001 (raised below, in the thread that waits for it)
-            failures.append(error)
-
-    feeding = threading.Thread(target=run, daemon=True)
-    feeding.start()
-    try:
-        yield
-    except PlatformError as error:
-        # It may be held up by a job that reads no more; that one is ended by whoever started it.
-        feeding.join(FEEDER_SECONDS)
-        if failures:
-            raise failures[0] from error
-        raise
-    feeding.join()
-    if failures:
-        raise failures[0]
-
-
-def _feed(job: Running, pipe: str, source: str, programs: list[Program], growing: GrowingFile | None) -> None:
-    descriptor = job.reads_from(pipe)
-    if descriptor is None:
-        return
-    with (
-        os.fdopen(descriptor, "wb") as writing,
-        growing.opened() if growing else _opened(source) as reading,
-        suppress(BrokenPipeError),
-    ):
-        feed(reading, programs, writing.fileno())
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    with open(path, "rb") as file:
-        yield file.fileno()
-
-
 def _through_pipe(
-    client: Any,
-    server: Server,
-    command: tuple[str, ...],
-    target: str,
-    exchange: str,
-    what: str,
-    *arguments: str,
-    number: int = 1,
-    tell: Tell | None = None,
+    client: Any, job: Job, server: Server, pipe: str, target: str, what: str, tell: Tell | None = None
 ) -> Written:
-    name = f"out-{number}.pipe"
-    pipe = make_pipe(os.path.join(exchange, name), server.uid, server.gid)
+    """What the job writes to that pipe of its exchange, compressed, as a new file."""
+    make_pipe(pipe, server.uid, server.gid)
     try:
-        # --no-sync: a pipe cannot be synchronized, and whoever reads from it does so with what it writes.
-        words = (*command, "--no-sync", f"--file={EXCHANGE}/{name}", *arguments)
-        job_ = server.job(numbered("dump", number), words, exchange)
-        with running(client, job_) as job, open_pipe(pipe) as source:
-            job.writes_to(source, what, UNTOUCHED)
+        with running(client, job) as started, open_pipe(pipe) as source:
+            started.writes_to(source, what, UNTOUCHED)
             written = pour(source, [COMPRESS], target, tell=tell)
-            _keep_if_successful(job, target, what)
+            _keep_if_successful(started, target, what)
             return written
     finally:
         os.unlink(pipe)

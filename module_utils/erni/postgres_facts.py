@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .dump_files import StoredTable, TableCopy
+
 # Tables whose rows a dump carries: partitions, not what they are parts of; none of the system's or an extension's.
 TABLES = """
     select format('%I.%I', n.nspname, c.relname)
@@ -15,6 +17,20 @@ TABLES = """
        and not exists (select from pg_depend d
                         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
      order by 1
+"""
+# Columns whose values a dump carries, and what each is of: for a domain and for an array that is another type.
+STORED_TABLES = """
+    select name, pg_table_size(a.attrelid), array_agg(format('%%I', a.attname) order by a.attnum),
+           array_agg(case when base.typtype = 'e' then 'enum'
+                          when kind.typnamespace = 'pg_catalog'::regnamespace then kind.typname::text else '' end)
+      from unnest(%s::text[]) name
+      join pg_attribute a on a.attrelid = to_regclass(name) and a.attnum > 0 and not a.attisdropped
+                         and a.attgenerated = ''
+      join pg_type t on t.oid = a.atttypid
+      join pg_type base on base.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+      join pg_type kind on kind.oid = case when base.typcategory = 'A' then base.typelem else base.oid end
+     group by name, a.attrelid
+     order by name
 """
 DATABASE = """
     select pg_database_size(oid), pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba),
@@ -40,7 +56,8 @@ SERVER = """
 class DatabaseFacts:
     """``size`` in bytes, as the server stores it. ``settings`` by role, '' for all; ``grants`` as PostgreSQL writes
     them (manual, section 5.7); ``system`` is the cluster's own identifier, made when it was. ``dumped`` is about how
-    many bytes a dump of it is before it is compressed; 0 where nobody has measured."""
+    many bytes a dump of it is before it is compressed; 0 where nobody has measured. ``copies`` are the dump's files
+    beside its archive, by their names before they are packed."""
 
     name: str
     version_number: int
@@ -58,6 +75,7 @@ class DatabaseFacts:
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     dumped: int = 0
+    copies: Mapping[str, TableCopy] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +84,10 @@ class DatabaseFacts:
     def from_dict(cls, told: Mapping[str, Any]) -> DatabaseFacts:
         lists = {name: tuple(told[name]) for name in ("grants", "extensions")}
         settings = {role: tuple(entries) for role, entries in told["settings"].items()}
-        return cls(**{**told, **lists, "settings": settings})
+        copies = {
+            file: TableCopy(copy["table"], tuple(copy["columns"])) for file, copy in told.get("copies", {}).items()
+        }
+        return cls(**{**told, **lists, "settings": settings, "copies": copies})
 
 
 def database_facts(cursor: Any, name: str) -> DatabaseFacts:
@@ -104,11 +125,13 @@ def count_rows(cursor: Any) -> dict[str, int]:
     return {name: int(_row(cursor, f"select count(*) from only {name}")[0]) for name in tables(cursor)}  # noqa: S608 (quoted)
 
 
-def table_sizes(cursor: Any) -> dict[str, int]:
-    """Bytes of every table's data, values that lie beside it included, indexes not."""
-    sizes = "select name, coalesce(pg_table_size(to_regclass(name)), 0) from unnest(%s::text[]) name"
-    cursor.execute(sizes, (tables(cursor),))
-    return {name: int(size) for name, size in cursor.fetchall()}
+def stored_tables(cursor: Any) -> list[StoredTable]:
+    """Every table with its size, values that lie beside it included, indexes not."""
+    cursor.execute(STORED_TABLES, (tables(cursor),))
+    return [
+        StoredTable(name, int(size), tuple(columns), frozenset(types))
+        for name, size, columns, types in cursor.fetchall()
+    ]
 
 
 def differences(expected: Mapping[str, int], found: Mapping[str, int]) -> list[str]:

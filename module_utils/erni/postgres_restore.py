@@ -12,22 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from .at_once import at_once
-from .copy_load import load_sql
+from .copy_load import load_copy, load_sql
 from .database_apply import MAINTENANCE_DATABASE, connection
+from .dump_files import TableCopy
+from .dump_reading import FEEDER_SECONDS, TAKE_ANOTHER, Packed, archive_text, job_pipe
 from .errors import PlatformError
-from .pipeline import Program, pour_beginning
-from .postgres_dump import FEEDER_SECONDS, INTO, Server, database_size, fed, job_pipe, numbered
+from .pipeline import pour_beginning, through
+from .postgres_dump import Server, database_size
 from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences, tables
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
 from .progress import Progress, polled
 from .restore_record import BEFORE
-from .scratch_container import EXCHANGE, Running, Watch, open_pipe, running, unwatched
+from .scratch_container import EXCHANGE, Watch, running, unwatched
 
 try:
     from psycopg2 import sql
@@ -38,7 +40,7 @@ RESTORE_SECONDS = 24 * 3600.0
 SCRATCH_SUFFIX = "_restored"
 UNKNOWN = -1
 LIVE_UNTOUCHED = "The database that serves was not touched."
-OTHER_SET = f"{LIVE_UNTOUCHED} Take another set; make backups lists them."
+OTHER_SET = f"{LIVE_UNTOUCHED} {TAKE_ANOTHER}"
 
 DATABASES = "select datname from pg_database where datname = any(%s)"
 KEPT = "select datname from pg_database where starts_with(datname, %s) order by 1"
@@ -47,7 +49,7 @@ TERMINATE_EVERY = 0.02  # seconds
 # Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
 NO_WAIT = "synchronous_commit=off"
 LOADING, LOADING_HERE = f"-c {NO_WAIT}", f"set {NO_WAIT}"  # for a program, and for a session of this one
-TEXT, LOADED = "data.pipe", "loaded.pipe"
+LOADED = "loaded.pipe"
 # Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
 CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
 
@@ -90,63 +92,50 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: P
 
 
 @dataclass(frozen=True)
-class Packed:
-    """An archive of a dump; ``programs`` make pg_restore's input of the file."""
+class Dump:
+    """Of a set: ``archives`` are pg_dump's, the first one first, which is the one that has all but large tables' data;
+    ``copies`` are of these, the largest one first."""
 
-    path: str
-    programs: list[Program]
+    archives: list[Packed]
+    copies: list[tuple[TableCopy, Packed]]
+    large_objects: int = 0
 
 
 def load_dump(
     client: Any,
     server: Server,
-    dump: list[Packed],
+    dump: Dump,
     exchange: str,
     jobs: int,
     purpose: str,
     into: str,
-    large_objects: int = 0,
     watch: Watch = unwatched,
 ) -> None:
     """The data flow from the files into the database and lie nowhere else; then ``jobs`` processes build the indexes.
 
     For these, and for the tables before, only the dump's table of contents is read, which is at the first archive's
     beginning: pg_restore reads that from a file, once for each of its processes. Between the two it waits for whoever
-    loads the data, of all archives at once.
+    loads the data, of all files at once.
 
     :param purpose: names the containers that do it.
-    :param large_objects: how many the dump has: each has its place in the table of contents.
     :param watch: is asked all the while, and ends it by what it raises.
     """
-    first, *others = dump
-    what, contents = f"{os.path.basename(first.path)} could not be restored", os.path.join(exchange, "contents.dump")
+    first = dump.archives[0]
+    what, contents = f"{first.name} could not be restored", os.path.join(exchange, "contents.dump")
     if os.path.exists(contents):  # of a run that was killed
         os.unlink(contents)
     try:
-        pour_beginning(first.path, first.programs, contents, CONTENTS + large_objects * CONTENTS_PER_OBJECT)
+        size = CONTENTS + dump.large_objects * CONTENTS_PER_OBJECT
+        pour_beginning(first.path, first.programs, contents, size)
         os.chown(contents, server.uid, server.gid)
         job = server.job(purpose, ("sh", "-ec", _sections(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
-        with (
-            job_pipe(server, exchange) as pipe,
-            job_pipe(server, exchange, LOADED) as loaded,
-            job_pipe(server, exchange, TEXT) as text,
-            running(client, job) as started,
-            fed(started, pipe, first.path, first.programs),
-            open_pipe(text) as source,
-        ):
-            started.writes_to(source, what, LIVE_UNTOUCHED)
-            _load_at_once(
-                client,
-                server,
-                others,
-                exchange,
-                purpose,
-                into,
-                partial(_load_data, server, into, source, started),
-                watch,
-            )
-            _tell(started, loaded)
-            started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
+        with job_pipe(server, exchange, LOADED) as loaded, running(client, job) as sections:
+            if (descriptor := sections.reads_from(loaded)) is not None:  # where it has ended, it says itself why
+                with os.fdopen(descriptor, "wb", buffering=0) as waiting:
+                    _Loading(client, server, exchange, purpose, into, watch).all(dump, jobs)
+                    with suppress(BrokenPipeError):
+                        waiting.write(b"loaded\n")
+            sections.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     except PlatformError as error:
         raise PlatformError(what, str(error), OTHER_SET) from error
     finally:
@@ -154,86 +143,63 @@ def load_dump(
             os.unlink(contents)
 
 
-def _load_at_once(
-    client: Any,
-    server: Server,
-    others: list[Packed],
-    exchange: str,
-    purpose: str,
-    into: str,
-    load_first: Callable[[Watch], None],
-    watch: Watch,
-) -> None:
-    given_up = threading.Event()
-
-    def ask() -> None:
-        if given_up.is_set():
-            raise PlatformError("The data could not be loaded", "another archive's could not", OTHER_SET)
-        watch()
-
-    loads = [
-        partial(_load_archive, client, server, archive, number, exchange, purpose, into, ask)
-        for number, archive in enumerate(others, start=2)
-    ]
-    at_once([partial(load_first, ask), *loads], given_up.set)
-
-
-def _load_archive(
-    client: Any,
-    server: Server,
-    archive: Packed,
-    number: int,
-    exchange: str,
-    purpose: str,
-    into: str,
-    watch: Watch,
-) -> None:
-    """The data of one further archive, whose tables are there."""
-    what = f"{os.path.basename(archive.path)} could not be restored"
-    come, text = f"dump-{number}.pipe", f"data-{number}.pipe"
-    job = server.job(numbered(purpose, number), ("sh", "-ec", _data_section(come, text)), exchange)
-    with (
-        job_pipe(server, exchange, come) as pipe,
-        job_pipe(server, exchange, text) as out,
-        running(client, job) as started,
-        fed(started, pipe, archive.path, archive.programs),
-        open_pipe(out) as source,
-    ):
-        started.writes_to(source, what, LIVE_UNTOUCHED)
-        _load_data(server, into, source, started, watch)
-        started.succeed(what, LIVE_UNTOUCHED, FEEDER_SECONDS)
-
-
 def _sections(server: Server, jobs: int, into: str) -> str:
-    """The shell's text for pg_restore's three sections (PostgreSQL's manual, pg_restore, ``--section``)."""
+    """The shell's text for what comes before the data and after them (manual, pg_restore, ``--section``)."""
     words = ("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access())
     restore, contents = shlex.join(words), f"{EXCHANGE}/contents.dump"
     return f"""{restore} --section=pre-data {contents}
-{_data_section(INTO, TEXT)}
 read -r loaded < {EXCHANGE}/{LOADED}
 {restore} --section=post-data --jobs={jobs} {contents}"""
 
 
-def _data_section(come: str, text: str) -> str:
-    """By way of its standard input: a file that it is given the name of it opens twice, and a pipe can be read once."""
-    return f"pg_restore --section=data --file={EXCHANGE}/{text} < {EXCHANGE}/{come}"
+@dataclass
+class _Loading:
+    """The data of a dump's files, into tables that are there; whichever of them fails ends the others."""
 
+    client: Any
+    server: Server
+    exchange: str
+    purpose: str
+    into: str
+    watch: Watch
+    given_up: threading.Event = field(default_factory=threading.Event)
 
-def _load_data(server: Server, into: str, source: int, job: Running, watch: Watch) -> None:
-    try:
-        with session(server, into) as cursor:
+    def all(self, dump: Dump, most: int) -> None:
+        archives = [partial(self._archive, archive, number) for number, archive in enumerate(dump.archives, start=1)]
+        at_once([*archives, *(partial(self._copy, *copy) for copy in dump.copies)], most, self.given_up.set)
+
+    def _archive(self, archive: Packed, number: int) -> None:
+        sentence = f"{archive.name} could not be restored", LIVE_UNTOUCHED
+        purpose = f"{self.purpose}-data-{number}"
+        with archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", sentence) as (
+            job,
+            text,
+        ):
+            try:
+                with self._session() as (cursor, own_tables):
+                    load_sql(text, cursor, own_tables, self._ask)
+            except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
+                job.succeed(*sentence, FEEDER_SECONDS)
+                raise PlatformError(sentence[0], str(error), OTHER_SET) from error
+            job.succeed(*sentence, FEEDER_SECONDS)
+
+    def _copy(self, copy: TableCopy, packed: Packed) -> None:
+        try:
+            with through(packed.path, packed.programs) as rows, self._session() as (cursor, own_tables):
+                load_copy(rows, cursor, copy, own_tables, self._ask)
+        except PlatformError as error:
+            raise PlatformError(f"{packed.name} could not be restored", str(error), OTHER_SET) from error
+
+    @contextmanager
+    def _session(self) -> Iterator[tuple[Any, set[str]]]:
+        with session(self.server, self.into) as cursor:
             cursor.execute(LOADING_HERE)
-            load_sql(source, cursor, set(tables(cursor)), watch)
-    except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
-        job.succeed("The dump could not be read", LIVE_UNTOUCHED, FEEDER_SECONDS)
-        raise PlatformError("The dump could not be read", str(error), OTHER_SET) from error
+            yield cursor, set(tables(cursor))
 
-
-def _tell(job: Running, pipe: str) -> None:
-    """It may go on. Where it has ended meanwhile, it says itself why."""
-    if (descriptor := job.reads_from(pipe)) is not None:
-        os.write(descriptor, b"loaded\n")
-        os.close(descriptor)
+    def _ask(self) -> None:
+        if self.given_up.is_set():
+            raise PlatformError("The data could not be loaded", "those of another file could not", OTHER_SET)
+        self.watch()
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:

@@ -12,12 +12,13 @@ from . import postgres_plain
 from .backup_parts import MEGABYTE, SPARE
 from .backup_set import Part
 from .backup_unpack import unpack
-from .dump_archives import stored_archives
+from .dump_files import ARCHIVE, archives
+from .dump_reading import Packed
 from .errors import PlatformError
 from .pipeline import read_through
 from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, database_facts
-from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, Packed, load_dump, maintenance, restore_beside, session
+from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Dump, Load, load_dump, maintenance, restore_beside, session
 from .postgres_roles import make_roles, roles_in
 from .progress import Progress
 from .restore_record import Restored
@@ -47,7 +48,7 @@ def from_set(
     :raises PlatformError: when the server cannot take it, or it is not whole; nothing is left of it then.
     """
     facts = replace(DatabaseFacts.from_dict(part.facts), name=database)
-    dump, globals_ = _dump(part), _stored(part, "globals.sql")
+    dump, globals_ = _dump(part, facts, folder, identity), _stored(part, "globals.sql")
     text = read_through(os.path.join(folder, globals_), unpack(globals_, identity)).decode()
     with maintenance(server) as cursor:
         _require_version(cursor, facts)
@@ -57,11 +58,10 @@ def from_set(
         load_dump,
         client,
         server,
-        [Packed(os.path.join(folder, file), unpack(file, identity)) for file in dump],
+        dump,
         exchange,
         os.cpu_count() or 1,
         purpose,
-        large_objects=facts.large_objects,
         watch=partial(require_reserve, volume),
     )
     said = [f"the role {name}, which was missing, was made without a login" for name in made]
@@ -88,10 +88,13 @@ def from_plain(
     return Restored("", state=restore_beside(server, facts, load, progress)), said
 
 
-def _dump(part: Part) -> list[str]:
-    """The files of its archives, the first one first: without that one there is no dump."""
-    _stored(part, "postgres.dump")
-    return stored_archives(file.name for file in part.files)
+def _dump(part: Part, facts: DatabaseFacts, folder: str, identity: str) -> Dump:
+    def packed(file: str) -> Packed:
+        return Packed(os.path.join(folder, file), unpack(file, identity))
+
+    _stored(part, ARCHIVE)  # without that one there is no dump
+    copies = [(copy, packed(_stored(part, name))) for name, copy in facts.copies.items()]
+    return Dump([packed(file) for file in archives(file.name for file in part.files)], copies, facts.large_objects)
 
 
 def _stored(part: Part, name: str) -> str:

@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.erni import backup_parts, dump_archives, engine, postgres_dump, progress, redis_snapshot
+from ansible.module_utils.erni import (
+    backup_parts,
+    dump_files,
+    dump_reading,
+    engine,
+    postgres_dump,
+    progress,
+    redis_snapshot,
+)
 from ansible.module_utils.erni.backup_set import Part
-from ansible.module_utils.erni.backup_unpack import EXPAND
+from ansible.module_utils.erni.backup_unpack import COMPRESS, EXPAND
 from ansible.module_utils.erni.database_plan import DatabaseSpec
+from ansible.module_utils.erni.dump_files import TableCopy
+from ansible.module_utils.erni.dump_reading import Packed
 from ansible.module_utils.erni.errors import PlatformError
+from ansible.module_utils.erni.growing_file import GrowingFile
 from ansible.module_utils.erni.pipeline import pour_file
+from ansible.module_utils.erni.postgres_facts import count_rows, stored_tables
 from ansible.module_utils.erni.scratch_container import left_over
 from backup_lab import AWKWARD, ROWS, say
 from postgres_server import Server
@@ -76,7 +88,103 @@ def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the
     assert during > 0, "writes go on while a backup is made"
 
 
-def test_when_one_of_several_archives_fails_the_others_are_ended_and_there_is_no_part(
+@pytest.fixture
+def every_table_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_files, "SMALLEST", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+
+TYPES = """
+    create type mood as enum ('glad', 'sad');
+    create domain positive as numeric check (value > 0);
+    create type pair as (one int, other int);
+    create table plain (a positive, b mood, c text[], d jsonb[], e int4range, f name, g char(3), h bit varying(5),
+                        i int generated always as (7) stored, gone int, z timestamptz[]);
+    alter table plain drop column gone;
+    create table of_a_composite (p pair);
+    create table of_enums (m mood[]);
+    create table of_tables (r regclass);
+    create table of_positives (a positive[]);
+"""
+
+
+def test_what_may_be_copied_in_binary_form_is_known_by_the_columns_types(
+    server: Server, postgres: postgres_dump.Server, database: str
+) -> None:
+    server.ask(TYPES + "".join(f"insert into {name} default values;" for name in ("plain", "of_tables")), database)
+    with postgres_dump.snapshot(postgres, database) as (_name, cursor):
+        tables = {table.name: table for table in stored_tables(cursor)}
+    assert tables["public.plain"].columns == (*"abcdefgh", "z")
+    plain = {name for name, table in tables.items() if table.types <= dump_files.PLAIN}
+    assert "public.plain" in plain
+    assert plain.isdisjoint({f"public.of_{kind}" for kind in ("a_composite", "enums", "tables", "positives")})
+
+
+@pytest.mark.usefixtures("every_table_is_large")
+def test_large_tables_have_files_of_their_own_and_count_like_all_others(
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+) -> None:
+    server.ask(AWKWARD, database)
+    part = take(client, postgres, database, folder)
+    assert {name: part.facts["rows"].get(name) for name in ROWS} == ROWS
+    copied = [copy["table"] for copy in part.facts["copies"].values()]
+    assert copied[0] == "public.many", "the largest one"
+    assert set(ROWS) - {"public.empty"} <= {*copied}
+    files = {f"{name}.zst" for name in part.facts["copies"]}
+    assert {file.name for file in part.files} == {"globals.sql.zst", "postgres.dump.zst", *files}
+    assert {*os.listdir(folder)} == {file.name for file in part.files}
+
+
+@pytest.mark.usefixtures("every_table_is_large")
+def test_a_copy_of_less_rows_than_there_are_makes_no_part(
+    client: Any,
+    server: Server,
+    postgres: postgres_dump.Server,
+    database: str,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if a table were emptied after the snapshot was taken, which PostgreSQL shows to it, too."""
+    server.ask("create table large as select n from generate_series(1, 1000) n", database)
+    less, what = "(select * from public.large limit 999)", TableCopy.what.fget
+    monkeypatch.setattr(TableCopy, "what", property(lambda copy: less if copy.table == "public.large" else what(copy)))
+    with pytest.raises(PlatformError, match=r"public\.large should have 1000 rows and has 999"):
+        take(client, postgres, database, folder)
+
+
+@pytest.mark.usefixtures("every_table_is_large")
+def test_nobody_empties_a_table_that_is_still_to_be_copied(
+    client: Any,
+    server: Server,
+    postgres: postgres_dump.Server,
+    database: str,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.ask("create table large as select n from generate_series(1, 1000) n", database)
+    tried, emptied = threading.Event(), list[bool]()
+
+    def count_late(cursor: Any) -> dict[str, int]:
+        """What is counted is locked by that; a large database's last table is counted late."""
+        assert tried.wait(30)
+        return count_rows(cursor)
+
+    def try_before(*how: Any) -> Any:
+        with suppress(PlatformError):
+            server.ask("set lock_timeout = '10ms'; truncate large", database)
+            emptied.append(True)
+        tried.set()
+        return through_pipe(*how)
+
+    through_pipe = postgres_dump._through_pipe
+    monkeypatch.setattr(postgres_dump, "_through_pipe", try_before)
+    monkeypatch.setattr(postgres_dump, "count_rows", count_late)
+    assert take(client, postgres, database, folder).facts["rows"]["public.large"] == 1000
+    assert emptied == [True], "once all of the database is written, and only then"
+
+
+@pytest.mark.usefixtures("every_table_is_large")
+def test_when_one_of_several_files_fails_the_others_are_ended_and_there_is_no_part(
     client: Any,
     server: Server,
     postgres: postgres_dump.Server,
@@ -85,16 +193,32 @@ def test_when_one_of_several_archives_fails_the_others_are_ended_and_there_is_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server.ask("create table large as select n, repeat('x', 500) from generate_series(1, 300000) n", database)
-    server.ask("create table other as select n from generate_series(1, 1000) n", database)
-    monkeypatch.setattr(dump_archives, "SMALLEST", 1)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    options = postgres_dump.options
-    monkeypatch.setattr(
-        postgres_dump, "options", lambda one, of: ["--no-such-option"] if one.number == 2 else options(one, of)
-    )
+    monkeypatch.setattr(postgres_dump, "options", lambda _copies: ["--no-such-option"])
     with pytest.raises(PlatformError, match="no-such-option"):
         take(client, postgres, database, folder)
     assert left_over(client, postgres.platform) == []
+    assert [file for file in os.listdir(folder) if file != "exchange"] == []
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "emptied", "cut before it was compressed", "another file"])
+def test_a_damaged_copy_is_found_by_reading_it_whole(folder: str, harm: str) -> None:
+    whole = dump_reading.SIGNATURE + bytes(9) + 5000 * b"some rows" + dump_reading.TRAILER
+    plain, copy = Path(folder, "plain"), Path(folder, "postgres-2.copy.zst")
+    plain.write_bytes({"cut before it was compressed": whole[:-1], "another file": b"x" * 100}.get(harm, whole))
+    pour_file(str(plain), [COMPRESS], str(copy))
+    content = bytearray(copy.read_bytes())
+    match harm:
+        case "cut":
+            content = content[:-5]
+        case "flipped":
+            content[-1] ^= 0xFF
+        case "emptied":
+            content = bytearray()
+    copy.write_bytes(content)
+    growing = GrowingFile(str(copy))
+    growing.is_whole()
+    with pytest.raises(PlatformError):
+        dump_reading.read_copy(Packed(str(copy), [EXPAND]), growing)
 
 
 def test_while_it_works_it_tells_how_much_was_dumped_and_read_again(
@@ -114,11 +238,10 @@ def test_while_it_works_it_tells_how_much_was_dumped_and_read_again(
     telling = progress.Progress("x", "postgres")
     part = backup_parts.postgres_part(client, postgres, database, folder, "one", telling, 7_000_000)
 
-    dumped, text = part.facts["dumped"], 200_000 * len("123456\t" + 500 * "x" + "\n")
-    assert text * 0.99 < dumped < text * 1.05
-    archives = dump_archives.stored_archives(file.name for file in part.files)
-    assert len(archives) == 2, "the large table has one of its own"
-    stored = sum(file.size for file in part.files if file.name in archives)
+    dumped, copied = part.facts["dumped"], 200_000 * (2 + 4 + 4 + 4 + 500)  # fields, two lengths, a number, a text
+    assert copied * 0.99 < dumped < copied * 1.05
+    dump = {"postgres.dump.zst", "postgres-2.copy.zst"}
+    stored = sum(file.size for file in part.files if file.name in dump)
     assert list(dict.fromkeys((one.phase, one.total) for one in told)) == [
         ("dumping", 7_000_000),
         ("counting its rows", 0),
@@ -148,22 +271,22 @@ def test_a_server_that_refuses_is_told_with_its_own_words(
     assert "postgres.dump.zst" not in os.listdir(folder)
 
 
-@pytest.mark.parametrize("victim", ["dump", "server's session"])
+@pytest.mark.parametrize("victim", ["dump", "dump-2", "server's session"])
 def test_what_dies_in_the_middle_leaves_no_dump(
     client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, victim: str
 ) -> None:
     server.ask("create table big as select n, repeat('x', 500) from generate_series(1, 400000) n", database)
-    job = postgres.job("dump", ("x",)).name
 
     def kill() -> None:
-        sessions = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'pg_dump'"
+        sessions = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'psql'"
         for _ in range(2000):
-            if victim == "dump":
-                with suppress(engine.docker_errors.APIError):
-                    client.kill(job)
+            if victim == "server's session":
+                if server.ask(f"{sessions} and query like 'COPY%'")[0][0]:
                     return
-            elif server.ask(f"{sessions} and query like 'COPY%'")[0][0]:
-                return
+            else:
+                with suppress(engine.docker_errors.APIError):
+                    client.kill(postgres.job(victim, ("x",)).name)
+                    return
             time.sleep(0.005)
 
     killer = threading.Thread(target=kill)
@@ -171,7 +294,7 @@ def test_what_dies_in_the_middle_leaves_no_dump(
     with pytest.raises(PlatformError, match="could not be dumped"):
         take(client, postgres, database, folder)
     killer.join()
-    assert "postgres.dump.zst" not in os.listdir(folder)
+    assert [file for file in os.listdir(folder) if file != "exchange"] == []
 
 
 @pytest.mark.parametrize(
@@ -200,7 +323,7 @@ def test_a_damaged_dump_is_found_by_reading_it_whole(
     exchange.mkdir()
     os.chown(exchange, 999, 999)
     with pytest.raises(PlatformError):
-        postgres_dump.read_whole(client, postgres, str(dump), [EXPAND], str(exchange))
+        dump_reading.read_whole(client, postgres, Packed(str(dump), [EXPAND]), str(exchange))
     assert os.listdir(exchange) == []
 
 

@@ -24,6 +24,7 @@ from ansible.module_utils.erni import (
     backup_parts,
     backup_publish,
     backup_store,
+    dump_files,
     engine,
     postgres_dump,
     postgres_restore,
@@ -115,7 +116,8 @@ def databases(server: Server, prefix: str) -> list[str]:
 
 BACKUP_OPERATIONS: list[Operation] = [
     (postgres_dump, "pour"),
-    (postgres_dump, "read_whole"),
+    (backup_parts, "read_whole"),
+    (backup_parts, "read_copy"),
     (redis_snapshot, "pour_file"),
     (sessions_copy, "copy"),
     (scratch_container.Running, "__init__"),  # while a program of the service works
@@ -127,12 +129,14 @@ BACKUP_OPERATIONS: list[Operation] = [
 ]
 
 
+@pytest.mark.parametrize("smallest", [dump_files.SMALLEST, 1], ids=["one file", "a file of each table"])
 def test_a_backup_that_is_killed_anywhere_is_no_set_and_the_next_one_clears_up(
-    plant: Plant, tried: Callable[[int], None]
+    plant: Plant, tried: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, smallest: int
 ) -> None:
+    monkeypatch.setattr(dump_files, "SMALLEST", smallest)
     live, first = content(plant.server, plant.database), plant.back_up()
     whole = [first]
-    for number in range(1, 60):
+    for number in range(1, 100):
         if not killed_after(number, BACKUP_OPERATIONS, lambda: plant.back_up() and None):
             break
         found = plant.whole_sets()
@@ -143,7 +147,7 @@ def test_a_backup_that_is_killed_anywhere_is_no_set_and_the_next_one_clears_up(
     assert plant.scratch() == []
     assert content(plant.server, plant.database) == live
     tried(number - 1)
-    assert number > 20
+    assert 20 < number < 99
 
 
 RETENTION_OPERATIONS: list[Operation] = [(os, "rename"), (backup_store, "sync_folder"), (os, "unlink"), (os, "rmdir")]

@@ -14,9 +14,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from ansible.module_utils.erni import archive_apply, archive_plan, engine, point_in_time, postgres_dump
+from ansible.module_utils.erni import archive_apply, archive_plan, dump_reading, engine, point_in_time
 from ansible.module_utils.erni.archive_plan import parse_moment, told
 from ansible.module_utils.erni.backup_unpack import EXPAND
+from ansible.module_utils.erni.dump_reading import Packed
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.point_in_time import Recovered
 from archive_lab import ArchivedServer, archived_server
@@ -131,7 +132,7 @@ def test_the_rows_are_as_they_were_just_before_the_mistake_and_the_live_server_i
     os.chown(exchange, 999, 999)
     server = shared.archive().server
     dump = str(tmp_path / "made" / "postgres.dump.zst")
-    assert postgres_dump.read_whole(client, server, dump, [EXPAND], str(exchange)) == rows
+    assert dump_reading.read_whole(client, server, Packed(dump, [EXPAND]), str(exchange)) == rows
 
 
 def test_a_moment_after_which_nothing_was_written_is_reached_too(

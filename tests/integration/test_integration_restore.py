@@ -20,7 +20,7 @@ import pytest
 from ansible.module_utils.erni import (
     age_keys,
     backup_parts,
-    dump_archives,
+    dump_files,
     engine,
     postgres_dump,
     postgres_restore,
@@ -34,7 +34,7 @@ from ansible.module_utils.erni import (
 )
 from ansible.module_utils.erni.backup_publish import encrypt
 from ansible.module_utils.erni.backup_set import StoredFile
-from ansible.module_utils.erni.backup_unpack import unpack
+from ansible.module_utils.erni.backup_unpack import COMPRESS, unpack
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import Program, pour_file
 from ansible.module_utils.erni.restore_record import RecordFile, Restored
@@ -58,13 +58,13 @@ def lab(client: Any, server: Server, postgres: postgres_dump.Server, database: s
 
 @pytest.fixture
 def lab_of_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """The lab, its dump in as many archives as there may be."""
-    monkeypatch.setattr(dump_archives, "SMALLEST", 1)
-    monkeypatch.setattr(os, "cpu_count", lambda: dump_archives.MOST)
+    """The lab, with a file of its own for every table."""
+    monkeypatch.setattr(dump_files, "SMALLEST", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: dump_files.MOST_AT_ONCE)
     shutil.rmtree(lab.folder)
     lab.folder.mkdir(mode=0o711)
     part = backup_parts.postgres_part(lab.client, lab.postgres, lab.database, str(lab.folder), "one")
-    assert len(dump_archives.stored_archives(file.name for file in part.files)) == dump_archives.MOST
+    assert len(part.facts["copies"]) > dump_files.MOST_AT_ONCE
     return replace(lab, part=part)
 
 
@@ -193,10 +193,10 @@ def test_a_damaged_dump_never_serves(server: Server, lab: Lab, harm: str) -> Non
     assert databases(server, lab) == [""]
 
 
-# In several archives
+# In several files
 
 
-def test_what_was_dumped_into_several_archives_at_once_is_identical(server: Server, lab_of_many: Lab) -> None:
+def test_what_was_dumped_into_several_files_at_once_is_identical(server: Server, lab_of_many: Lab) -> None:
     before = content(server, lab_of_many.database)
     server.ask("truncate many; drop table parts; create table later (id int)", lab_of_many.database)
     lab_of_many.restore()
@@ -204,16 +204,16 @@ def test_what_was_dumped_into_several_archives_at_once_is_identical(server: Serv
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
-@pytest.mark.parametrize("number", [2, dump_archives.MOST])
-def test_of_several_archives_a_single_damaged_one_lets_none_serve(
+@pytest.mark.parametrize("number", [2, dump_files.MOST_AT_ONCE + 2])
+def test_of_several_files_a_single_damaged_one_lets_none_serve(
     server: Server, lab_of_many: Lab, harm: str, number: int
 ) -> None:
     before = content(server, lab_of_many.database)
-    archive, other = (lab_of_many.folder / f"postgres-{which}.dump.zst" for which in (number, 3))
+    copy, other = (lab_of_many.folder / f"postgres-{which}.copy.zst" for which in (number, 3))
     if harm == "swapped":
-        archive.write_bytes(other.read_bytes())
+        copy.write_bytes(other.read_bytes())
     else:
-        damage(archive, harm)
+        damage(copy, harm)
     with pytest.raises((PlatformError, FileNotFoundError)):
         lab_of_many.restore()
     assert content(server, lab_of_many.database) == before
@@ -221,21 +221,55 @@ def test_of_several_archives_a_single_damaged_one_lets_none_serve(
     assert scratch_container.left_over(lab_of_many.client, lab_of_many.postgres.platform) == []
 
 
-def test_a_restore_of_several_archives_that_is_killed_is_finished_by_the_next(
+def test_a_restore_of_several_files_that_is_killed_is_finished_by_the_next(
     server: Server, lab_of_many: Lab, tried: Callable[[int], None]
 ) -> None:
     restored = content(server, lab_of_many.database)
-    operations: list[Operation] = [(postgres_restore, "load_sql"), (scratch_container.Running, "__init__")]
+    operations: list[Operation] = [
+        (postgres_restore, "load_sql"),
+        (postgres_restore, "load_copy"),
+        (scratch_container.Running, "__init__"),
+    ]
     server.ask("truncate many; create table later (id int)", lab_of_many.database)
     live = content(server, lab_of_many.database)
-    for number in range(1, 30):
+    for number in range(1, 40):
         if not killed_after(number, operations, lambda: lab_of_many.restore(engine.connect())):
             break
         assert content(server, lab_of_many.database) == live
     tried(number - 1)
-    assert number > 2 * dump_archives.MOST
+    assert number > len(lab_of_many.part.facts["copies"])
     assert content(server, lab_of_many.database) == restored
     assert scratch_container.left_over(lab_of_many.client, lab_of_many.postgres.platform) == []
+
+
+def archive_of(lab: Lab, name: str, *options: str) -> StoredFile:
+    """An archive, made as sets had them that were made before there were copies."""
+    pg_dump = ("pg_dump", "--format=custom", "--compress=0", *options, lab.database)
+    run = ["docker", "exec", "--user=postgres", container_of(lab), *pg_dump]
+    plain, packed = lab.folder / "plain", lab.folder / f"{name}.zst"
+    with plain.open("wb") as file:
+        subprocess.run(run, stdout=file, check=True)
+    packed.unlink(missing_ok=True)
+    written = pour_file(str(plain), [COMPRESS], str(packed))
+    plain.unlink()
+    return StoredFile(packed.name, written.size, written.sha256)
+
+
+def test_a_set_whose_large_tables_are_in_archives_of_their_own_is_restored_as_it_was(server: Server, lab: Lab) -> None:
+    before = content(server, lab.database)
+    large = ("public.many", "public.typed")
+    files = [
+        archive_of(lab, "postgres.dump", *(f"--exclude-table-data={table}" for table in large)),
+        *(
+            archive_of(lab, f"postgres-{number}.dump", "--data-only", f"--table={table}")
+            for number, table in enumerate(large, start=2)
+        ),
+    ]
+    others = [file for file in lab.part.files if file.name != "postgres.dump.zst"]
+    facts = {name: value for name, value in lab.part.facts.items() if name != "copies"}
+    server.ask("truncate many; drop table typed cascade", lab.database)
+    replace(lab, part=replace(lab.part, files=(*others, *files), facts=facts)).restore()
+    assert content(server, lab.database) == before
 
 
 def made_identity() -> str:

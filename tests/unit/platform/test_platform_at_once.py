@@ -18,7 +18,7 @@ def test_each_gives_its_result_and_none_waits_for_another_one_to_end() -> None:
         return number
 
     ended: list[bool] = []
-    assert at_once([lambda n=n: work(n) for n in range(3)], lambda: ended.append(True)) == [0, 1, 2]
+    assert at_once([lambda n=n: work(n) for n in range(3)], 3, lambda: ended.append(True)) == [0, 1, 2]
     assert ended == []
 
 
@@ -36,9 +36,32 @@ def test_when_one_fails_the_others_are_ended_and_its_failure_is_told(place: int)
     works = [go_on, go_on]
     works[place] = fail
     with pytest.raises(ValueError, match="the cause"):
-        at_once(works, stop.set)
+        at_once(works, 2, stop.set)
     assert stop.is_set()
 
 
-def test_a_single_work_is_done_in_this_very_thread() -> None:
-    assert at_once([threading.get_ident], lambda: None) == [threading.get_ident()]
+def test_no_more_go_on_at_a_time_than_may_and_they_begin_in_their_order() -> None:
+    begun: list[int] = []
+    going = threading.Semaphore(2)
+
+    def work(number: int) -> int:
+        assert going.acquire(blocking=False), "there are two already"
+        begun.append(number)
+        threading.Event().wait(0.01)
+        going.release()
+        return number
+
+    assert at_once([lambda n=n: work(n) for n in range(8)], 2, lambda: None) == [*range(8)]
+    assert begun == sorted(begun)
+
+
+def test_what_has_not_begun_when_one_fails_never_does() -> None:
+    begun: list[str] = []
+
+    def fail() -> None:
+        raise ValueError("the cause")
+
+    stop = threading.Event()
+    with pytest.raises(ValueError, match="the cause"):
+        at_once([lambda: stop.wait(SECONDS), fail, *(lambda: begun.append("x") for _ in range(100))], 2, stop.set)
+    assert len(begun) < 100

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from ansible.module_utils.erni import progress
@@ -24,6 +25,7 @@ from ansible.module_utils.erni.pipeline import (
     pour_beginning,
     pour_file,
     read_through,
+    through,
 )
 
 TEXT = b"some text\n" * 300_000
@@ -170,6 +172,40 @@ def test_a_program_that_fails_before_there_is_enough_leaves_no_beginning(tmp_pat
 @pytest.mark.usefixtures("source")
 def test_what_is_small_is_read_at_once(tmp_path: Path) -> None:
     assert read_through(str(tmp_path / "source"), [AS_IT_IS]) == TEXT
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_what_the_programs_make_of_a_file_is_read_like_a_file(tmp_path: Path, count: int) -> None:
+    with through(str(tmp_path / "source"), [AS_IT_IS] * count) as output:
+        assert b"".join(iter(lambda: output.read(1000), b"")) == TEXT
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("programs", "raised"),
+    [
+        pytest.param([FAILS], PlatformError, id="a program's failure is the cause"),
+        pytest.param([FAILS, AS_IT_IS], PlatformError, id="whichever"),
+        pytest.param([AS_IT_IS, AS_IT_IS], ValueError, id="whoever reads gives up"),
+        pytest.param([], ValueError, id="of the file itself"),
+    ],
+)
+def test_a_reader_that_complains_is_told_only_where_no_program_has_failed(
+    tmp_path: Path, programs: list[Program], raised: type[Exception]
+) -> None:
+    def complain(output: IO[bytes]) -> None:
+        output.read(10)
+        raise ValueError("too little came")
+
+    with pytest.raises(raised), through(str(tmp_path / "source"), programs) as output:
+        complain(output)
+
+
+@pytest.mark.usefixtures("source")
+def test_a_program_that_fails_is_told_though_the_reader_has_not_noticed(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="out of luck"), through(str(tmp_path / "source"), [FAILS]) as output:
+        output.read(10)
 
 
 @pytest.mark.parametrize("count", [1, 2])
