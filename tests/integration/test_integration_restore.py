@@ -242,13 +242,17 @@ def test_a_restore_of_several_files_that_is_killed_is_finished_by_the_next(
     assert scratch_container.left_over(lab_of_many.client, lab_of_many.postgres.platform) == []
 
 
+def inside(lab: Lab, *words: str) -> list[str]:
+    """A command in the server's container, as an operator gives it on the host."""
+    return ["docker", "exec", "--interactive", f"--env=PGPASSWORD={lab.postgres.password}", container_of(lab), *words]
+
+
 def archive_of(lab: Lab, name: str, *options: str) -> StoredFile:
     """An archive, made as sets had them that were made before there were copies."""
-    pg_dump = ("pg_dump", "--format=custom", "--compress=0", *options, lab.database)
-    run = ["docker", "exec", "--user=postgres", container_of(lab), *pg_dump]
+    pg_dump = ("pg_dump", "--username=postgres", "--format=custom", "--compress=0", *options, lab.database)
     plain, packed = lab.folder / "plain", lab.folder / f"{name}.zst"
     with plain.open("wb") as file:
-        subprocess.run(run, stdout=file, check=True)
+        subprocess.run(inside(lab, *pg_dump), stdout=file, check=True)
     packed.unlink(missing_ok=True)
     written = pour_file(str(plain), [COMPRESS], str(packed))
     plain.unlink()
@@ -270,6 +274,28 @@ def test_a_set_whose_large_tables_are_in_archives_of_their_own_is_restored_as_it
     server.ask("truncate many; drop table typed cascade", lab.database)
     replace(lab, part=replace(lab.part, files=(*others, *files), facts=facts)).restore()
     assert content(server, lab.database) == before
+
+
+def test_a_dump_is_restored_by_hand_as_the_documentation_says(server: Server, lab_of_many: Lab) -> None:
+    lab, scratch = lab_of_many, f"{lab_of_many.database}_by_hand"
+    before = content(server, lab.database)
+    rows = {name: found for name, found in before.items() if "." in name}
+    server.ask(f'create database "{scratch}" template template0')
+    access = ("--username=postgres", f"--dbname={scratch}")
+
+    def give(file: str, *words: str) -> None:
+        with subprocess.Popen(["zstd", "-dc", lab.folder / f"{file}.zst"], stdout=subprocess.PIPE) as plain:
+            subprocess.run(inside(lab, *words, *access), stdin=plain.stdout, check=True)
+
+    for section in ("pre-data", "data"):
+        give("postgres.dump", "pg_restore", f"--section={section}")
+    for file, copy in lab.part.facts["copies"].items():
+        what = f"{copy['table']} ({', '.join(copy['columns'])})"
+        give(file, "psql", f"--command=\\copy {what} from stdin with (format binary)")
+    give("postgres.dump", "pg_restore", "--section=post-data")
+
+    assert {name: found for name, found in content(server, scratch).items() if "." in name} == rows
+    assert content(server, scratch)["constraints"] == before["constraints"]
 
 
 def made_identity() -> str:
