@@ -11,7 +11,8 @@ Both are measured twice: with nearly all data in one table, which a single sessi
 tables, as they come with use. Prints two tables for each: seconds (medians), what is stored, processor seconds of the
 whole machine, and how many times faster than the runbook's. Ends with 1 when a backup of ours is not 2.5 times as fast
 as the runbook's or larger, a restore not twice as fast, or nobody can use the database for a second.
-Run: make bench, or this file; MEGABYTES=2000 is the size of the database as the server stores it.
+Run: make bench, or this file; MEGABYTES=2000 is the size of the database as the server stores it. FOLDER=/var/tmp is
+where all of it lies, server and sets; one in memory (a tmpfs) shows what the processors do without the disk's waits.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from postgres_server import SCHEMA, Server  # noqa: E402 (likewise)
 
 MEGABYTES = int(os.environ.get("MEGABYTES", "2000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+FOLDER = os.environ.get("FOLDER", "/var/tmp")  # noqa: S108 (what lies in it has a name of its own)
 DATABASE, OWNER = "erni_agents", "erni_user"
 BACKUP_FACTOR, RESTORE_FACTOR, LONGEST_OUTAGE = 2.5, 2.0, 1.0
 TEXTS = 20_000
@@ -367,7 +369,7 @@ def in_turns(*measurements: Callable[[], None]) -> None:
 
 def compare(client: Any, image: str, shape: str) -> list[str]:
     """Print the two tables of a database of that shape; what does not hold, as sentences."""
-    folder = Path(tempfile.mkdtemp(prefix="erni-bench-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="erni-bench-", dir=FOLDER))
     folder.chmod(0o711)
     try:
         with server_on_disk(client, image, folder) as (server, postgres):

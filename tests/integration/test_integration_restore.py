@@ -60,6 +60,7 @@ def lab(client: Any, server: Server, postgres: postgres_dump.Server, database: s
 def lab_of_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """The lab, with a file of its own for every table."""
     monkeypatch.setattr(dump_files, "SMALLEST", 1)
+    monkeypatch.setattr(postgres_restore, "SMALLEST", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: dump_files.MOST_AT_ONCE)
     shutil.rmtree(lab.folder)
     lab.folder.mkdir(mode=0o711)
@@ -86,6 +87,7 @@ def test_what_is_restored_is_identical_in_every_row_and_everything_around_them(s
     lab.restore()
 
     assert content(server, lab.database) == before
+    assert without_statistics(server, lab) == []
     kept = next(name for name in databases(server, lab) if name)
     assert content(server, lab.database + kept) == changed, "what served is kept as it was"
 
@@ -201,6 +203,11 @@ def test_what_was_dumped_into_several_files_at_once_is_identical(server: Server,
     server.ask("truncate many; drop table parts; create table later (id int)", lab_of_many.database)
     lab_of_many.restore()
     assert content(server, lab_of_many.database) == before
+    assert without_statistics(server, lab_of_many) == []
+
+
+def without_statistics(server: Server, lab: Lab) -> list[Any]:
+    return server.ask("select relname from pg_stat_user_tables where last_analyze is null", lab.database)
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
