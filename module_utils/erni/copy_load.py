@@ -134,18 +134,15 @@ class _Copied(_Watched):
         return self._source.read(BLOCK)
 
 
-def load_copy(
-    source: IO[bytes], cursor: Any, copy: TableCopy, own_tables: Collection[str], watch: Watch = unwatched
-) -> None:
-    """All rows of a table, in binary form.
+def load_copy(source: IO[bytes], cursor: Any, copy: TableCopy, watch: Watch = unwatched) -> None:
+    """All rows of a table, in binary form. The table is always the restore's own: an extension's is never copied.
 
     :param source: is read without a buffer of its own.
-    :param cursor: and ``own_tables``, ``watch`` as for :func:`load_sql`.
+    :param cursor: and ``watch`` as for :func:`load_sql`.
     """
     cursor.execute(SESSION)
-    options, frozen = "format binary", copy.table in own_tables
-    statement = f"copy {copy.what} from stdin with ({options}{', freeze' if frozen else ''})"
-    _copy(cursor, copy.table if frozen else "", statement, _Copied(source, watch))
+    statement = f"copy {copy.what} from stdin with (format binary, freeze)"
+    _copy(cursor, copy.table, statement, _Copied(source, watch))
 
 
 def load_sql(source: int, cursor: Any, own_tables: Collection[str], watch: Watch = unwatched) -> None:

@@ -1,4 +1,4 @@
-"""Read a dump's files, where all of them are and while they are still being written: the adapter around pg_restore."""
+"""Read a dump's files, also while they are still being written: the adapter around pg_restore."""
 
 from __future__ import annotations
 
@@ -40,20 +40,16 @@ def read_whole(
     archive: Packed,
     exchange: str,
     growing: GrowingFile | None = None,
-    purpose: str = "verify",
 ) -> dict[str, int]:
     """The rows of each table that an archive holds, found by restoring all of it to nowhere.
 
     :param growing: the file, where it is still being written.
-    :param purpose: names the container that does it.
     :raises PlatformError: when a byte of it cannot be read.
     """
     what, remedy = f"{archive.path} cannot be restored from", TAKE_ANOTHER
     counter = RowCounter()
-    with archive_text(client, server, archive, exchange, purpose, "--data-only", (what, remedy), growing) as (
-        job,
-        text,
-    ):
+    reading = archive_text(client, server, archive, exchange, "verify", "--data-only", (what, remedy), growing)
+    with reading as (job, text):
         flow(text, [], counter.feed)
         job.succeed(what, remedy)
     if not counter.complete():
@@ -92,6 +88,7 @@ def archive_text(
 ) -> Iterator[tuple[Running, int]]:
     """pg_restore's job, and a descriptor with the SQL that it makes of an archive.
 
+    :param purpose: names the container that does it.
     :param selected: what of it: pg_restore's option.
     :param sentence: what could not be done when it fails, and what to do then.
     """

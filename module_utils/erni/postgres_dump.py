@@ -185,7 +185,7 @@ class _Dumping:
         copy = self.facts.copies.get(name)
         words = self._pg_dump() if copy is None else self._copy(name, copy)
         environment = {"PGOPTIONS": COPYING, "PGCLIENTENCODING": self.facts.encoding}
-        return self.server.job(_purpose("dump", name), words, self.exchange, environment if copy else None)
+        return self.server.job(_purpose(name), words, self.exchange, environment if copy else None)
 
     def _pg_dump(self) -> tuple[str, ...]:
         command = ("pg_dump", "--format=custom", "--compress=0", "--no-sync", f"--file={EXCHANGE}/{ARCHIVE}.pipe")
@@ -215,13 +215,12 @@ class _Dumping:
 
     def _end(self) -> None:
         for name in (ARCHIVE, *self.facts.copies):
-            engine.remove_if_present(self.client, self.server.job(_purpose("dump", name), ()).name)
+            engine.remove_if_present(self.client, self.server.job(_purpose(name), ()).name)
 
 
-def _purpose(purpose: str, name: str) -> str:
-    """For the job that does it with the file of that name: postgres.dump, postgres-2.copy."""
-    number = name.partition(".")[0].removeprefix("postgres")
-    return f"{purpose}{number}"
+def _purpose(name: str) -> str:
+    """Of the job that writes the file: ``dump`` for postgres.dump, ``dump-2`` for postgres-2.copy."""
+    return f"dump{name.partition('.')[0].removeprefix('postgres')}"
 
 
 def database_size(server: Server, database: str) -> int:

@@ -177,13 +177,11 @@ class _Loading:
     def _archive(self, archive: Packed, number: int) -> None:
         sentence = f"{archive.name} could not be restored", LIVE_UNTOUCHED
         purpose = f"{self.purpose}-data-{number}"
-        with archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", sentence) as (
-            job,
-            text,
-        ):
+        reading = archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", sentence)
+        with reading as (job, text):
             try:
-                with self._session() as (cursor, own_tables):
-                    load_sql(text, cursor, own_tables, self._ask)
+                with self._session() as cursor:
+                    load_sql(text, cursor, set(tables(cursor)), self._ask)
             except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
                 job.succeed(*sentence, FEEDER_SECONDS)
                 raise PlatformError(sentence[0], str(error), OTHER_SET) from error
@@ -191,16 +189,16 @@ class _Loading:
 
     def _copy(self, copy: TableCopy, packed: Packed) -> None:
         try:
-            with through(packed.path, packed.programs) as rows, self._session() as (cursor, own_tables):
-                load_copy(rows, cursor, copy, own_tables, self._ask)
-        except PlatformError as error:
-            raise PlatformError(f"{packed.name} could not be restored", str(error), OTHER_SET) from error
+            with through(packed.path, packed.programs) as rows, self._session() as cursor:
+                load_copy(rows, cursor, copy, self._ask)
+        except PlatformError as error:  # what to do then is said of the whole dump
+            raise PlatformError(f"{packed.name} could not be restored", str(error)) from error
 
     @contextmanager
-    def _session(self) -> Iterator[tuple[Any, set[str]]]:
+    def _session(self) -> Iterator[Any]:
         with session(self.server, self.into) as cursor:
             cursor.execute(LOADING_HERE)
-            yield cursor, set(tables(cursor))
+            yield cursor
 
     def _ask(self) -> None:
         if self.given_up.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,17 +36,22 @@ from postgres_server import Server
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-def take(client: Any, postgres: postgres_dump.Server, database: str, folder: str) -> Part:
-    return backup_parts.postgres_part(client, postgres, database, folder, "one")
+Take = Callable[[], Part]
+
+
+@pytest.fixture
+def take(client: Any, postgres: postgres_dump.Server, database: str, folder: str) -> Take:
+    """Makes the part of the test's own database."""
+    return lambda: backup_parts.postgres_part(client, postgres, database, folder, "one")
 
 
 def test_a_dump_holds_every_row_and_what_a_restore_needs_to_know(
-    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+    server: Server, database: str, folder: str, take: Take
 ) -> None:
     server.ask(AWKWARD, database)
     server.ask(f'alter database "{database}" set statement_timeout = 12345')
 
-    part = take(client, postgres, database, folder)
+    part = take()
 
     rows = part.facts["rows"]
     assert {name: rows.get(name) for name in ROWS} == ROWS
@@ -62,7 +68,7 @@ def test_a_dump_holds_every_row_and_what_a_restore_needs_to_know(
 
 
 def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the_while(
-    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+    server: Server, database: str, take: Take
 ) -> None:
     server.ask("create table pairs as select n from generate_series(1, 200000) n", database)
     stop, written = threading.Event(), 0
@@ -79,7 +85,7 @@ def test_the_dump_and_its_count_are_of_one_moment_though_somebody_writes_all_the
         while not written:
             time.sleep(0.01)
         before = written
-        rows = take(client, postgres, database, folder).facts["rows"]["public.pairs"]
+        rows = take().facts["rows"]["public.pairs"]
         during = written - before
     finally:
         stop.set()
@@ -122,10 +128,10 @@ def test_what_may_be_copied_in_binary_form_is_known_by_the_columns_types(
 
 @pytest.mark.usefixtures("every_table_is_large")
 def test_large_tables_have_files_of_their_own_and_count_like_all_others(
-    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str
+    server: Server, database: str, folder: str, take: Take
 ) -> None:
     server.ask(AWKWARD, database)
-    part = take(client, postgres, database, folder)
+    part = take()
     assert {name: part.facts["rows"].get(name) for name in ROWS} == ROWS
     copied = [copy["table"] for copy in part.facts["copies"].values()]
     assert copied[0] == "public.many", "the largest one"
@@ -137,29 +143,19 @@ def test_large_tables_have_files_of_their_own_and_count_like_all_others(
 
 @pytest.mark.usefixtures("every_table_is_large")
 def test_a_copy_of_less_rows_than_there_are_makes_no_part(
-    client: Any,
-    server: Server,
-    postgres: postgres_dump.Server,
-    database: str,
-    folder: str,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, database: str, monkeypatch: pytest.MonkeyPatch, take: Take
 ) -> None:
     """As if a table were emptied after the snapshot was taken, which PostgreSQL shows to it, too."""
     server.ask("create table large as select n from generate_series(1, 1000) n", database)
     less, what = "(select * from public.large limit 999)", TableCopy.what.fget
     monkeypatch.setattr(TableCopy, "what", property(lambda copy: less if copy.table == "public.large" else what(copy)))
     with pytest.raises(PlatformError, match=r"public\.large should have 1000 rows and has 999"):
-        take(client, postgres, database, folder)
+        take()
 
 
 @pytest.mark.usefixtures("every_table_is_large")
 def test_nobody_empties_a_table_that_is_still_to_be_copied(
-    client: Any,
-    server: Server,
-    postgres: postgres_dump.Server,
-    database: str,
-    folder: str,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, database: str, monkeypatch: pytest.MonkeyPatch, take: Take
 ) -> None:
     server.ask("create table large as select n from generate_series(1, 1000) n", database)
     tried, emptied = threading.Event(), list[bool]()
@@ -179,7 +175,7 @@ def test_nobody_empties_a_table_that_is_still_to_be_copied(
     through_pipe = postgres_dump._through_pipe
     monkeypatch.setattr(postgres_dump, "_through_pipe", try_before)
     monkeypatch.setattr(postgres_dump, "count_rows", count_late)
-    assert take(client, postgres, database, folder).facts["rows"]["public.large"] == 1000
+    assert take().facts["rows"]["public.large"] == 1000
     assert emptied == [True], "once all of the database is written, and only then"
 
 
@@ -191,11 +187,12 @@ def test_when_one_of_several_files_fails_the_others_are_ended_and_there_is_no_pa
     database: str,
     folder: str,
     monkeypatch: pytest.MonkeyPatch,
+    take: Take,
 ) -> None:
     server.ask("create table large as select n, repeat('x', 500) from generate_series(1, 300000) n", database)
     monkeypatch.setattr(postgres_dump, "options", lambda _copies: ["--no-such-option"])
     with pytest.raises(PlatformError, match="no-such-option"):
-        take(client, postgres, database, folder)
+        take()
     assert left_over(client, postgres.platform) == []
     assert [file for file in os.listdir(folder) if file != "exchange"] == []
 
@@ -259,21 +256,21 @@ def test_a_database_without_tables_makes_no_part(
 ) -> None:
     server.ask(f'create database "{spec.name}"')
     with pytest.raises(PlatformError, match="has no tables"):
-        take(client, postgres, spec.name, folder)
+        backup_parts.postgres_part(client, postgres, spec.name, folder, "one")
 
 
 def test_a_server_that_refuses_is_told_with_its_own_words(
-    client: Any, postgres: postgres_dump.Server, database: str, folder: str
+    postgres: postgres_dump.Server, folder: str, take: Take
 ) -> None:
     Path(postgres.configuration, "pgpass").write_text("*:*:*:postgres:wrong\n")
     with pytest.raises(PlatformError, match=r"could not be dumped: pg_dump ended with code 1.*password authentication"):
-        take(client, postgres, database, folder)
+        take()
     assert "postgres.dump.zst" not in os.listdir(folder)
 
 
 @pytest.mark.parametrize("victim", ["dump", "dump-2", "server's session"])
 def test_what_dies_in_the_middle_leaves_no_dump(
-    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, victim: str
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, victim: str, take: Take
 ) -> None:
     server.ask("create table big as select n, repeat('x', 500) from generate_series(1, 400000) n", database)
 
@@ -292,7 +289,7 @@ def test_what_dies_in_the_middle_leaves_no_dump(
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(PlatformError, match="could not be dumped"):
-        take(client, postgres, database, folder)
+        take()
     killer.join()
     assert [file for file in os.listdir(folder) if file != "exchange"] == []
 
@@ -301,10 +298,10 @@ def test_what_dies_in_the_middle_leaves_no_dump(
     "harm", ["cut", "cut within the compression's last block", "flipped", "emptied", "of another kind"]
 )
 def test_a_damaged_dump_is_found_by_reading_it_whole(
-    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, harm: str
+    client: Any, server: Server, postgres: postgres_dump.Server, database: str, folder: str, harm: str, take: Take
 ) -> None:
     server.ask(AWKWARD, database)
-    take(client, postgres, database, folder)
+    take()
     dump = Path(folder, "postgres.dump.zst")
     content = bytearray(dump.read_bytes())
     match harm:

@@ -140,15 +140,13 @@ def test_many_statements_are_sent_in_parts_and_none_is_cut(monkeypatch: pytest.M
     assert all(sent.endswith(b";\n") for sent in cursor.sent)
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_binary_copy_arrives_whole_and_frozen_where_the_table_is_the_restores_own(own: bool) -> None:
+def test_a_binary_copy_arrives_whole_and_frozen() -> None:
     cursor, rows = Cursor(), b"PGCOPY" + bytes(range(256)) * 1000
     copy = TableCopy("public.messages", ("id", '"a b"'))
     with flowing(rows) as source, os.fdopen(os.dup(source), "rb", buffering=0) as file:
-        copy_load.load_copy(file, cursor, copy, OWN if own else ())
-    to = 'copy public.messages (id, "a b") from stdin with (format binary'
-    begin = ["begin", "truncate only public.messages"] if own else ["begin"]
-    statement = f"{to}, freeze)" if own else f"{to})"
+        copy_load.load_copy(file, cursor, copy)
+    statement = 'copy public.messages (id, "a b") from stdin with (format binary, freeze)'
+    begin = ["begin", "truncate only public.messages"]
     assert cursor.sent == [copy_load.SESSION, *begin, (statement, rows), "commit"]
 
 
