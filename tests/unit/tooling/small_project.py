@@ -43,7 +43,7 @@ class Project:
 
     def run(self, verb: str, **options: str) -> subprocess.CompletedProcess[str]:
         process = self.start(verb, **options)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)  # no bound, only so that a hanging run ends
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     @property

@@ -27,10 +27,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 def settings_for(site: Site, certificate: Certificate, **others: Any) -> Settings:
-    """A short, dense load: all kinds of requests within half a second."""
+    """A short, dense load: all kinds of requests within half a second.
+
+    Only what never comes is waited for as long as ``timeout``; a busy machine must not reach it otherwise.
+    """
     quick: dict[str, Any] = {
         "rate": 250.0, "idle_connections": 4, "idle_pause": (0.05, 0.15), "slow_seconds": 0.2,
-        "stream_seconds": (0.2, 0.2), "page_every": 0.2, "timeout": 0.5,
+        "stream_seconds": (0.2, 0.2), "page_every": 0.2, "timeout": 5.0,
         "mixture": dict.fromkeys(MIXTURE, 1.0),
     }  # fmt: skip
     return Settings(site.port, str(certificate.certificate), **(quick | others))
@@ -50,7 +53,7 @@ def test_a_site_that_behaves_yields_no_failure_and_every_kind_of_request(certifi
     assert report.failures == []
     assert set(report.sent) == {"health", "page", "fresh", "post", "slow", "stream", "asset", "idle"}
     assert report.total == sum(site.requests.values())
-    assert (report.idle_closes, report.longest_silence < 0.3) == (0, True)
+    assert (report.idle_closes, report.longest_silence < report.seconds) == (0, True)
 
 
 def test_every_post_is_sent_once_and_told_with_its_id(certificate: Certificate) -> None:
@@ -133,7 +136,8 @@ def test_a_connection_that_the_server_is_about_to_close_is_given_up_before(
     certificate: Certificate, idle_limit: int, kept: bool
 ) -> None:
     site = Site(certificate, idle_limit=idle_limit)
-    report = load(site, certificate, idle_connections=2, mixture={"health": 1})
+    # So far apart that each finds a connection that is free again.
+    report = load(site, certificate, 1.0, rate=60.0, idle_connections=2, mixture={"health": 1})
     assert (report.failures, report.idle_closes) == ([], 0)
     assert (site.connections < report.total / 2) is kept
 
@@ -154,14 +158,16 @@ def test_a_site_that_refuses_connections_fails_every_request(certificate: Certif
         site = Site(certificate)
         async with site.serving():
             settings = settings_for(site, certificate, mixture={"fresh": 1}, idle_connections=0, page_every=9.0)
-            running = asyncio.create_task(run_load(settings, 1.0))
-            await asyncio.sleep(0.4)
+            running = asyncio.create_task(run_load(settings, 2.0))
+            while site.requests.total() < 10:
+                await asyncio.sleep(0.01)
         return await running
 
     report = asyncio.run(both())
     assert len(report.failures) > 10
     assert {failure.error.partition(":")[0] for failure in report.failures} == {"no connection"}
-    assert report.longest_silence > 0.3
+    # Half of it, since answers can still be under way when the first connection is refused.
+    assert report.longest_silence > (report.seconds - report.failures[0].at) / 2
 
 
 def test_more_requests_than_can_wait_are_failures_and_not_sent(certificate: Certificate) -> None:
