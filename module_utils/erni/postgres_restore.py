@@ -56,6 +56,7 @@ ANALYZED = """
 NO_WAIT = "synchronous_commit=off"
 LOADING, LOADING_HERE = f"-c {NO_WAIT}", f"set {NO_WAIT}"  # for a program, and for a session of this one
 LOADED = "loaded.pipe"
+NOT_LOADED = "pg_restore failed", ""  # what to do then is said of the whole dump
 # Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
 CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
 
@@ -126,13 +127,13 @@ def load_dump(
     :param purpose: names the containers that do it.
     :param watch: is asked all the while, and ends it by what it raises.
     """
-    first = dump.archives[0]
-    what, contents = f"{first.name} could not be restored", os.path.join(exchange, "contents.dump")
+    first, contents = dump.archives[0], os.path.join(exchange, "contents.dump")
     if os.path.exists(contents):  # of a run that was killed
         os.unlink(contents)
     try:
         size = CONTENTS + dump.large_objects * CONTENTS_PER_OBJECT
-        pour_beginning(first.path, first.programs, contents, size)
+        with _named(first):
+            pour_beginning(first.path, first.programs, contents, size)
         os.chown(contents, server.uid, server.gid)
         job = server.job(purpose, ("sh", "-ec", _sections(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
         with job_pipe(server, exchange, LOADED) as loaded, running(client, job) as sections:
@@ -141,9 +142,10 @@ def load_dump(
                     _Loading(client, server, exchange, purpose, into, watch).all(dump, jobs)
                     with suppress(BrokenPipeError):
                         waiting.write(b"loaded\n")
-            sections.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
+            with _named(first):
+                sections.succeed(*NOT_LOADED, RESTORE_SECONDS, watch)
     except PlatformError as error:
-        raise PlatformError(what, str(error), OTHER_SET) from error
+        raise PlatformError("The dump could not be restored", str(error), OTHER_SET) from error
     finally:
         if os.path.exists(contents):
             os.unlink(contents)
@@ -175,24 +177,20 @@ class _Loading:
         at_once([*archives, *(partial(self._copy, *copy) for copy in dump.copies)], most, self.given_up.set)
 
     def _archive(self, archive: Packed, number: int) -> None:
-        sentence = f"{archive.name} could not be restored", LIVE_UNTOUCHED
         purpose = f"{self.purpose}-data-{number}"
-        reading = archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", sentence)
-        with reading as (job, text):
+        reading = archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", NOT_LOADED)
+        with _named(archive), reading as (job, text):
             try:
                 with self._session() as cursor:
                     load_sql(text, cursor, set(tables(cursor)), self._ask)
             except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
-                job.succeed(*sentence, FEEDER_SECONDS)
-                raise PlatformError(sentence[0], str(error), OTHER_SET) from error
-            job.succeed(*sentence, FEEDER_SECONDS)
+                job.succeed(*NOT_LOADED, FEEDER_SECONDS)
+                raise PlatformError("It could not be read", str(error)) from error
+            job.succeed(*NOT_LOADED, FEEDER_SECONDS)
 
     def _copy(self, copy: TableCopy, packed: Packed) -> None:
-        try:
-            with through(packed.path, packed.programs) as rows, self._session() as cursor:
-                load_copy(rows, cursor, copy, self._ask)
-        except PlatformError as error:  # what to do then is said of the whole dump
-            raise PlatformError(f"{packed.name} could not be restored", str(error)) from error
+        with _named(packed), through(packed.path, packed.programs) as rows, self._session() as cursor:
+            load_copy(rows, cursor, copy, self._ask)
 
     @contextmanager
     def _session(self) -> Iterator[Any]:
@@ -202,8 +200,17 @@ class _Loading:
 
     def _ask(self) -> None:
         if self.given_up.is_set():
-            raise PlatformError("The data could not be loaded", "those of another file could not", OTHER_SET)
+            raise PlatformError("It was given up", "another file of the dump could not be loaded")
         self.watch()
+
+
+@contextmanager
+def _named(packed: Packed) -> Iterator[None]:
+    """Whatever fails in the block is said of that file; what to do then is said of the whole dump."""
+    try:
+        yield
+    except (PlatformError, FileNotFoundError) as error:
+        raise PlatformError(packed.name, str(error)) from error
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:
