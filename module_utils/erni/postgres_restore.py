@@ -46,6 +46,10 @@ DATABASES = "select datname from pg_database where datname = any(%s)"
 KEPT = "select datname from pg_database where starts_with(datname, %s) order by 1"
 END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s"
 TERMINATE_EVERY = 0.02  # seconds
+# COPY writes with few buffers, each of which waits until the log of its rows is on the disk (PostgreSQL's source,
+# src/backend/storage/buffer/README, "Buffer Ring Replacement Strategy"). Commits beside it bring the log there before.
+FLUSH_LOG = "select set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'erni', '')"
+FLUSH_EVERY = 0.01  # seconds
 # What has statistics (PostgreSQL's manual, ANALYZE), the system's own included, without some.
 ANALYZED = """
     select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -174,7 +178,9 @@ class _Loading:
 
     def all(self, dump: Dump, most: int) -> None:
         archives = [partial(self._archive, archive, number) for number, archive in enumerate(dump.archives, start=1)]
-        at_once([*archives, *(partial(self._copy, *copy) for copy in dump.copies)], most, self.given_up.set)
+        copies = [partial(self._copy, *copy) for copy in dump.copies]
+        with _meanwhile(self.server, self.into, FLUSH_LOG, FLUSH_EVERY):
+            at_once([*archives, *copies], most, self.given_up.set)
 
     def _archive(self, archive: Packed, number: int) -> None:
         purpose = f"{self.purpose}-data-{number}"
@@ -285,21 +291,32 @@ def swap(server: Server, database: str, incoming: str, kept: str) -> float:
 @contextmanager
 def _sessions_ended(server: Server, database: str) -> Iterator[None]:
     """End the database's sessions while the block runs: a rename gives them five seconds (CountOtherDBBackends)."""
+    with _meanwhile(server, MAINTENANCE_DATABASE, END_SESSIONS, TERMINATE_EVERY, database):
+        yield
+
+
+@contextmanager
+def _meanwhile(server: Server, database: str, statement: str, every: float, *values: str) -> Iterator[None]:
+    """Run a statement again and again while the block runs, in a session of its own.
+
+    :param every: seconds from one's end to the next.
+    """
     done = threading.Event()
-    with maintenance(server) as cursor:
+    with session(server, database) as cursor:
 
-        def end() -> None:
-            while not done.is_set():
-                cursor.execute(END_SESSIONS, (database,))
-                done.wait(TERMINATE_EVERY)
+        def run() -> None:
+            with suppress(Exception):  # what is wrong with the server, the block hears itself
+                while not done.is_set():
+                    cursor.execute(statement, values)
+                    done.wait(every)
 
-        ending = threading.Thread(target=end, daemon=True)
-        ending.start()
+        running_on = threading.Thread(target=run, daemon=True)
+        running_on.start()
         try:
             yield
         finally:
             done.set()
-            ending.join()
+            running_on.join()
 
 
 def kept_databases(cursor: Any, database: str) -> list[str]:

@@ -48,7 +48,7 @@ MAKE_OPTIONS = (
     *("LOCATION", "CREDENTIAL", "TIME", "SECRETS", "FORCE"),
     *("CHECK", "DIFF", "V", "ARGS", "LOCK_WAIT", "SCENARIO"),
 )
-TIMEOUT = 240.0
+TIMEOUT = 600.0  # seconds; no bound, only so that a hanging run ends
 VAULT = Path("group_vars", "all", "vault.yml")  # in an environment's folder
 END_OF_OUTPUT = "(that was all)"
 # A killed module cannot remove its temporary files: they stay where the sweep finds them.

@@ -40,7 +40,7 @@ def commit(folder: Path, message: str) -> str:
 
 
 def deploy(platform: Platform, repository: Path, release: str, **args: Any) -> Any:
-    return platform.make("deploy", release=release, args={"release_repository": str(repository), **args}, timeout=600)
+    return platform.make("deploy", release=release, args={"release_repository": str(repository), **args})
 
 
 def test_a_release_is_built_from_a_commit_and_its_images_are_known_by_it(running: Platform, repository: Path) -> None:

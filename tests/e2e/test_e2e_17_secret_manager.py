@@ -31,7 +31,6 @@ def values(manager: Manager) -> dict[str, str]:
     return {name: str(value) for name, value in document(manager)["erni_secrets"].items()}
 
 
-@pytest.mark.timeout(900)  # seven runs of make, beside other tests
 def test_a_platform_is_moved_to_a_manager_and_rotated_there(running: Platform, manager: Manager) -> None:
     vault, password_file = running.vault_file, running.inventories / ENV / ".vault_password"
     running.make("revoke-previous", force=1).succeeded()  # what other tests have rotated

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import e2e_web
-import pytest
 from cryptography import x509
 from e2e_load import assert_nothing_lost, load
 from e2e_platform import ENV, PLATFORM_ROOT, Platform
@@ -19,7 +18,6 @@ ROTATED = ("db_password", "redis_password", "secret_key", "jwt_secret_key")
 KILLED_AT = ("Redis serves", "is its value from now on", "starts in slot", "Nobody was refused")
 
 
-@pytest.mark.timeout(900)  # nine runs of make on a machine that answers users meanwhile
 def test_a_rotation_under_load_that_is_killed_step_by_step_ends_and_the_former_values_once_they_are_revoked(
     running: Platform,
 ) -> None:
@@ -84,7 +82,6 @@ def assert_no_value_is_shown(rings: list[dict[str, str]], texts: dict[str, str],
     assert record[0]["actions"] == [*proven, f"serve certificate {serial:X}"]
 
 
-@pytest.mark.timeout(900)  # likewise
 def test_an_emergency_ends_what_was_before_and_begins_the_incidents_record(running: Platform) -> None:
     running.make("rotate-emergency").refused("make rotate-emergency does not say what has happened")
     before = running.secrets()

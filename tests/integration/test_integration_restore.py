@@ -191,12 +191,12 @@ def said_of(file: str) -> str:
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "wrong key"])
 def test_a_damaged_dump_never_serves(server: Server, lab: Lab, harm: str) -> None:
-    before = content(server, lab.database)
+    before, said = content(server, lab.database), said_of("postgres.dump.zst")
     if harm == "wrong key":
-        lab = encrypted(lab, made_identity(), made_identity())
+        lab, said = encrypted(lab, made_identity(), made_identity()), "age failed: .* no identity matched"
     else:
         damage(lab.folder / "postgres.dump.zst", harm)
-    with pytest.raises(PlatformError, match=said_of("postgres.dump.zst")):
+    with pytest.raises(PlatformError, match=said):
         lab.restore()
     assert content(server, lab.database) == before
     assert databases(server, lab) == [""]
@@ -215,6 +215,22 @@ def test_what_was_dumped_into_several_files_at_once_is_identical(server: Server,
 
 def without_statistics(server: Server, lab: Lab) -> list[Any]:
     return server.ask("select relname from pg_stat_user_tables where last_analyze is null", lab.database)
+
+
+def test_beside_the_copies_a_session_brings_their_log_to_the_disk_and_goes_with_them(
+    server: Server, lab_of_many: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushing = "select count(*) from pg_stat_activity where query like '%pg_logical_emit_message(true, ''erni''%'"
+    seen, load_copy = [], postgres_restore.load_copy
+
+    def looked_at(*words: Any) -> None:
+        load_copy(*words)
+        seen.extend(server.ask(f"{flushing} and pid <> pg_backend_pid()"))
+
+    monkeypatch.setattr(postgres_restore, "load_copy", looked_at)
+    lab_of_many.restore()
+    assert set(seen) == {(1,)}
+    assert server.ask(f"{flushing} and pid <> pg_backend_pid()") == [(0,)]
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
