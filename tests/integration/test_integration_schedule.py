@@ -107,7 +107,9 @@ def paths(web: Web) -> list[str]:
 def assert_each_ran_alone_and_was_heard_of(demo: Site, web: Web) -> None:
     """All three ran, one after the other; the watchdog heard of begin and end, people of the failure."""
     wait_until(lambda: over(demo), WORK_SECONDS, "all have ended")
-    wait_until(lambda: f"/hook/{KEY}" in paths(web), WORK_SECONDS, "people are told")
+    # Told after a log says that the work has ended.
+    heard = {f"/backup/{KEY}", f"/up/{KEY}/fail", f"/hook/{KEY}"}
+    wait_until(lambda: heard <= {*paths(web)}, WORK_SECONDS, "the watchdog and people are told")
     trace = demo.trace.read_text().splitlines()
     assert len(trace) >= 6
     pairs = list(zip(trace[::2], trace[1::2], strict=True))
