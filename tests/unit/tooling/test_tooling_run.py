@@ -33,7 +33,7 @@ START_A_DAEMON = """---
   gather_facts: false
   tasks:
     - name: It runs
-      ansible.builtin.shell: setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $! >{{ inventory_dir }}/daemon
+      ansible.builtin.shell: setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $! >>{{ inventory_dir }}/daemons
 """
 
 TAKE_LONG = """---
@@ -117,7 +117,8 @@ def test_a_daemon_that_a_task_started_does_not_keep_the_lock(project: Project, e
         assert project.run("up", ENV=env, LOCK_WAIT="0").returncode == 0
         assert project.run("up", ENV=env, LOCK_WAIT="0").returncode == 0
     finally:
-        os.kill(int((project.folder / "inventories" / env / "daemon").read_text()), signal.SIGKILL)
+        for daemon in (project.folder / "inventories" / env / "daemons").read_text().split():
+            os.kill(int(daemon), signal.SIGKILL)
 
 
 def test_ansible_keeps_the_lock_of_a_run_that_was_killed(project: Project, env: str) -> None:
