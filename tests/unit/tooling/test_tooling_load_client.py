@@ -14,7 +14,7 @@ import load_generator
 import pytest
 from load_generator import Load, run_load
 from load_report import Report
-from load_settings import CONNECTION, MIXTURE, Settings
+from load_settings import CONNECTION, LONG, MIXTURE, Settings
 from load_site import ASSET, Certificate, Site, make_certificate
 
 # On a busy connection the next request would be under way before anything can happen between two.
@@ -53,7 +53,9 @@ def test_a_site_that_behaves_yields_no_failure_and_every_kind_of_request(certifi
     assert report.failures == []
     assert set(report.sent) == {"health", "page", "fresh", "post", "slow", "stream", "asset", "idle"}
     assert report.total == sum(site.requests.values())
-    assert (report.idle_closes, report.longest_silence < report.seconds) == (0, True)
+    # As much longer as the machine took for an answer.
+    slowest = max(latency.longest for kind, latency in report.latencies.items() if kind not in LONG)
+    assert (report.idle_closes, report.longest_silence < 0.3 + slowest) == (0, True)
 
 
 def test_every_post_is_sent_once_and_told_with_its_id(certificate: Certificate) -> None:
