@@ -1,9 +1,11 @@
-"""Works that go on at once, and end together when one of them fails."""
+"""Works that go on at once, and end together: when one of them fails, or with the block that they go on beside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -37,3 +39,25 @@ def _end(going: Iterable[Future[T]], end: Callable[[], object]) -> None:
 
 def _results(futures: list[Future[T]]) -> list[T]:
     return [future.result() for future in futures]
+
+
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], object], patience: float | None = None) -> Iterator[None]:
+    """The work goes on in a thread of its own while the block runs. What it raises ends it, and nothing else.
+
+    :param work: is given what is set once the block has ended.
+    :param patience: seconds that it then has to end; without, it is waited for.
+    """
+    ended = threading.Event()
+
+    def go_on() -> None:
+        with suppress(Exception):
+            work(ended)
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(patience)

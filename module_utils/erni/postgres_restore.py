@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .at_once import at_once
+from .at_once import at_once, meanwhile
 from .copy_load import load_copy, load_sql
 from .database_apply import MAINTENANCE_DATABASE, connection
 from .dump_files import SMALLEST, TableCopy
@@ -179,7 +179,7 @@ class _Loading:
     def all(self, dump: Dump, most: int) -> None:
         archives = [partial(self._archive, archive, number) for number, archive in enumerate(dump.archives, start=1)]
         copies = [partial(self._copy, *copy) for copy in dump.copies]
-        with _meanwhile(self.server, self.into, FLUSH_LOG, FLUSH_EVERY):
+        with _repeated(self.server, self.into, FLUSH_LOG, FLUSH_EVERY):
             at_once([*archives, *copies], most, self.given_up.set)
 
     def _archive(self, archive: Packed, number: int) -> None:
@@ -291,32 +291,26 @@ def swap(server: Server, database: str, incoming: str, kept: str) -> float:
 @contextmanager
 def _sessions_ended(server: Server, database: str) -> Iterator[None]:
     """End the database's sessions while the block runs: a rename gives them five seconds (CountOtherDBBackends)."""
-    with _meanwhile(server, MAINTENANCE_DATABASE, END_SESSIONS, TERMINATE_EVERY, database):
+    with _repeated(server, MAINTENANCE_DATABASE, END_SESSIONS, TERMINATE_EVERY, database):
         yield
 
 
 @contextmanager
-def _meanwhile(server: Server, database: str, statement: str, every: float, *values: str) -> Iterator[None]:
-    """Run a statement again and again while the block runs, in a session of its own.
+def _repeated(server: Server, database: str, statement: str, every: float, *values: str) -> Iterator[None]:
+    """Run a statement again and again while the block runs, in a session of its own. What is wrong with the server, the
+    block hears itself.
 
     :param every: seconds from one's end to the next.
     """
-    done = threading.Event()
     with session(server, database) as cursor:
 
-        def run() -> None:
-            with suppress(Exception):  # what is wrong with the server, the block hears itself
-                while not done.is_set():
-                    cursor.execute(statement, values)
-                    done.wait(every)
+        def repeat(ended: threading.Event) -> None:
+            while not ended.is_set():
+                cursor.execute(statement, values)
+                ended.wait(every)
 
-        running_on = threading.Thread(target=run, daemon=True)
-        running_on.start()
-        try:
+        with meanwhile(repeat):
             yield
-        finally:
-            done.set()
-            running_on.join()
 
 
 def kept_databases(cursor: Any, database: str) -> list[str]:

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from .at_once import meanwhile
+
 BYTES, ROWS = "bytes", "rows"
 WRITE_SECONDS = 0.5  # at most so often is the file written
 WINDOW_SECONDS = 10.0  # over which the rate is taken
@@ -137,20 +139,14 @@ def polled(tell: Tell, probe: Callable[[], int]) -> Iterator[None]:
     if not tell.heard:
         yield
         return
-    ended = threading.Event()
 
-    def ask() -> None:
+    def ask(ended: threading.Event) -> None:
         while not ended.wait(WRITE_SECONDS):
             with suppress(Exception):
                 tell(probe())
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(ask, 10 * WRITE_SECONDS):  # a probe that hangs (a server that does not answer) holds nothing up
         yield
-    finally:
-        ended.set()
-        thread.join(10 * WRITE_SECONDS)  # a probe that hangs (a server that does not answer) holds nothing up
 
 
 # Where it is told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ansible.module_utils.erni.at_once import at_once
+from ansible.module_utils.erni.at_once import at_once, meanwhile
 
 SECONDS = 10.0
 
@@ -65,3 +65,46 @@ def test_what_has_not_begun_when_one_fails_never_does() -> None:
     with pytest.raises(ValueError, match="the cause"):
         at_once([lambda: stop.wait(SECONDS), fail, *(lambda: begun.append("x") for _ in range(100))], 2, stop.set)
     assert len(begun) < 100
+
+
+def test_what_goes_on_beside_a_block_ends_with_it_and_is_waited_for() -> None:
+    begun, left = threading.Event(), []
+
+    def work(ended: threading.Event) -> None:
+        begun.set()
+        assert ended.wait(SECONDS)
+        left.append("in good order")
+
+    def block() -> None:
+        with meanwhile(work):
+            assert begun.wait(SECONDS)
+            raise ValueError("the block's")
+
+    with pytest.raises(ValueError, match="the block's"):
+        block()
+    assert left == ["in good order"]
+
+
+def test_what_hangs_beside_a_block_is_waited_for_as_long_as_it_was_said() -> None:
+    release, given_up = threading.Event(), []
+
+    def hang(_: threading.Event) -> None:
+        release.wait(SECONDS)
+        given_up.append("after a long time")
+
+    with meanwhile(hang, patience=0.01):
+        pass
+    assert given_up == []
+    release.set()
+
+
+def test_what_fails_beside_a_block_does_not_fail_the_block() -> None:
+    reached = []
+
+    def work(_: threading.Event) -> None:
+        reached.append("work")
+        raise RuntimeError
+
+    with meanwhile(work):
+        reached.append("block")
+    assert sorted(reached) == ["block", "work"]
