@@ -7,29 +7,24 @@ brings it back.
 from __future__ import annotations
 
 import os
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from .at_once import at_once, meanwhile
-from .copy_load import load_copy, load_sql
 from .database_apply import MAINTENANCE_DATABASE, connection
-from .dump_files import SMALLEST, TableCopy
-from .dump_reading import FEEDER_SECONDS, TAKE_ANOTHER, Packed, archive_text, job_pipe
+from .dump_files import SMALLEST
+from .dump_reading import TAKE_ANOTHER
 from .errors import PlatformError
-from .pipeline import pour_beginning, through
 from .postgres_dump import Server, database_size
-from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences, stored_tables, tables
+from .postgres_facts import DatabaseFacts, count_rows, database_facts, differences, stored_tables
 from .postgres_fingerprint import fingerprint
 from .postgres_roles import give_settings
 from .progress import Progress, polled
 from .restore_record import BEFORE
-from .scratch_container import EXCHANGE, Watch, running, unwatched
 
 try:
     from psycopg2 import sql
@@ -46,10 +41,6 @@ DATABASES = "select datname from pg_database where datname = any(%s)"
 KEPT = "select datname from pg_database where starts_with(datname, %s) order by 1"
 END_SESSIONS = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = %s"
 TERMINATE_EVERY = 0.02  # seconds
-# COPY writes with few buffers, each of which waits until the log of its rows is on the disk (PostgreSQL's source,
-# src/backend/storage/buffer/README, "Buffer Ring Replacement Strategy"). Commits beside it bring the log there before.
-FLUSH_LOG = "select set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'erni', '')"
-FLUSH_EVERY = 0.01  # seconds
 # What has statistics (PostgreSQL's manual, ANALYZE), the system's own included, without some.
 ANALYZED = """
     select format('%%I.%%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -59,10 +50,6 @@ ANALYZED = """
 # Whoever restores waits for no commit to reach the disk: what a crash takes away is dropped and restored again.
 NO_WAIT = "synchronous_commit=off"
 LOADING, LOADING_HERE = f"-c {NO_WAIT}", f"set {NO_WAIT}"  # for a program, and for a session of this one
-LOADED = "loaded.pipe"
-NOT_LOADED = "pg_restore failed", ""  # what to do then is said of the whole dump
-# Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
-CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
 
 
 def scratch_name(database: str) -> str:
@@ -100,123 +87,6 @@ def restore_beside(server: Server, facts: DatabaseFacts, load: Load, progress: P
         with suppress(PlatformError), maintenance(server) as cursor:
             drop(cursor, scratch)
         raise
-
-
-@dataclass(frozen=True)
-class Dump:
-    """Of a set: ``archives`` are pg_dump's, the first one first, which is the one that has all but large tables' data;
-    ``copies`` are of these, the largest one first."""
-
-    archives: list[Packed]
-    copies: list[tuple[TableCopy, Packed]]
-    large_objects: int = 0
-
-
-def load_dump(
-    client: Any,
-    server: Server,
-    dump: Dump,
-    exchange: str,
-    jobs: int,
-    purpose: str,
-    into: str,
-    watch: Watch = unwatched,
-) -> None:
-    """The data flow from the files into the database and lie nowhere else; then ``jobs`` processes build the indexes.
-
-    For these, and for the tables before, only the dump's table of contents is read, which is at the first archive's
-    beginning: pg_restore reads that from a file, once for each of its processes. Between the two it waits for whoever
-    loads the data, of all files at once.
-
-    :param purpose: names the containers that do it.
-    :param watch: is asked all the while, and ends it by what it raises.
-    """
-    first, contents = dump.archives[0], os.path.join(exchange, "contents.dump")
-    if os.path.exists(contents):  # of a run that was killed
-        os.unlink(contents)
-    try:
-        size = CONTENTS + dump.large_objects * CONTENTS_PER_OBJECT
-        with _named(first):
-            pour_beginning(first.path, first.programs, contents, size)
-        os.chown(contents, server.uid, server.gid)
-        job = server.job(purpose, ("sh", "-ec", _sections(server, jobs, into)), exchange, {"PGOPTIONS": LOADING})
-        with job_pipe(server, exchange, LOADED) as loaded, running(client, job) as sections:
-            if (descriptor := sections.reads_from(loaded)) is not None:  # where it has ended, it says itself why
-                with os.fdopen(descriptor, "wb", buffering=0) as waiting:
-                    _Loading(client, server, exchange, purpose, into, watch).all(dump, jobs)
-                    with suppress(BrokenPipeError):
-                        waiting.write(b"loaded\n")
-            with _named(first):
-                sections.succeed(*NOT_LOADED, RESTORE_SECONDS, watch)
-    except PlatformError as error:
-        raise PlatformError("The dump could not be restored", str(error), OTHER_SET) from error
-    finally:
-        if os.path.exists(contents):
-            os.unlink(contents)
-
-
-def _sections(server: Server, jobs: int, into: str) -> str:
-    """The shell's text for what comes before the data and after them (manual, pg_restore, ``--section``)."""
-    words = ("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access())
-    restore, contents = shlex.join(words), f"{EXCHANGE}/contents.dump"
-    return f"""{restore} --section=pre-data {contents}
-read -r loaded < {EXCHANGE}/{LOADED}
-{restore} --section=post-data --jobs={jobs} {contents}"""
-
-
-@dataclass
-class _Loading:
-    """The data of a dump's files, into tables that are there; whichever of them fails ends the others."""
-
-    client: Any
-    server: Server
-    exchange: str
-    purpose: str
-    into: str
-    watch: Watch
-    given_up: threading.Event = field(default_factory=threading.Event)
-
-    def all(self, dump: Dump, most: int) -> None:
-        archives = [partial(self._archive, archive, number) for number, archive in enumerate(dump.archives, start=1)]
-        copies = [partial(self._copy, *copy) for copy in dump.copies]
-        with _repeated(self.server, self.into, FLUSH_LOG, FLUSH_EVERY):
-            at_once([*archives, *copies], most, self.given_up.set)
-
-    def _archive(self, archive: Packed, number: int) -> None:
-        purpose = f"{self.purpose}-data-{number}"
-        reading = archive_text(self.client, self.server, archive, self.exchange, purpose, "--section=data", NOT_LOADED)
-        with _named(archive), reading as (job, text):
-            try:
-                with self._session() as cursor:
-                    load_sql(text, cursor, set(tables(cursor)), self._ask)
-            except EOFError as error:  # the consequence: pg_restore says of what, once it has ended
-                job.succeed(*NOT_LOADED, FEEDER_SECONDS)
-                raise PlatformError("It could not be read", str(error)) from error
-            job.succeed(*NOT_LOADED, FEEDER_SECONDS)
-
-    def _copy(self, copy: TableCopy, packed: Packed) -> None:
-        with _named(packed), through(packed.path, packed.programs) as rows, self._session() as cursor:
-            load_copy(rows, cursor, copy, self._ask)
-
-    @contextmanager
-    def _session(self) -> Iterator[Any]:
-        with session(self.server, self.into) as cursor:
-            cursor.execute(LOADING_HERE)
-            yield cursor
-
-    def _ask(self) -> None:
-        if self.given_up.is_set():
-            raise PlatformError("It was given up", "another file of the dump could not be loaded")
-        self.watch()
-
-
-@contextmanager
-def _named(packed: Packed) -> Iterator[None]:
-    """Whatever fails in the block is said of that file; what to do then is said of the whole dump."""
-    try:
-        yield
-    except (PlatformError, FileNotFoundError) as error:
-        raise PlatformError(packed.name, str(error)) from error
 
 
 def _create(cursor: Any, name: str, facts: DatabaseFacts) -> None:
@@ -291,12 +161,12 @@ def swap(server: Server, database: str, incoming: str, kept: str) -> float:
 @contextmanager
 def _sessions_ended(server: Server, database: str) -> Iterator[None]:
     """End the database's sessions while the block runs: a rename gives them five seconds (CountOtherDBBackends)."""
-    with _repeated(server, MAINTENANCE_DATABASE, END_SESSIONS, TERMINATE_EVERY, database):
+    with repeated(server, MAINTENANCE_DATABASE, END_SESSIONS, TERMINATE_EVERY, database):
         yield
 
 
 @contextmanager
-def _repeated(server: Server, database: str, statement: str, every: float, *values: str) -> Iterator[None]:
+def repeated(server: Server, database: str, statement: str, every: float, *values: str) -> Iterator[None]:
     """Run a statement again and again while the block runs, in a session of its own. What is wrong with the server, the
     block hears itself.
 

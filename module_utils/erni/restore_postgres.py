@@ -13,12 +13,13 @@ from .backup_parts import MEGABYTE, SPARE
 from .backup_set import Part
 from .backup_unpack import unpack
 from .dump_files import ARCHIVE, archives
+from .dump_loading import Dump, load_dump
 from .dump_reading import Packed
 from .errors import PlatformError
 from .pipeline import read_through
 from .postgres_dump import Server
 from .postgres_facts import DatabaseFacts, database_facts
-from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Dump, Load, load_dump, maintenance, restore_beside, session
+from .postgres_restore import LIVE_UNTOUCHED, UNKNOWN, Load, maintenance, restore_beside, session
 from .postgres_roles import make_roles, roles_in
 from .progress import Progress
 from .restore_record import Restored

@@ -50,6 +50,17 @@ AWKWARD = """
     create function stamped() returns trigger language plpgsql as $$ begin new.t = new.t || '!'; return new; end $$;
     create trigger stamps before update on typed for each row execute function stamped();
     create index typed_body on typed using gin (body);
+    create unique index typed_u on typed (u) where flag;
+    create index "typed größe" on typed (raw);
+    comment on index typed_u is 'of those that are flagged';
+    alter table typed
+        add primary key (id),
+        add constraint typed_t_key unique (t, small),
+        add constraint typed_late_key unique (moment) deferrable initially deferred,
+        add constraint typed_wide_key unique (d, id) include (f);
+    alter table typed cluster on typed_pkey;
+    alter table typed replica identity using index typed_pkey;
+    comment on constraint typed_t_key on typed is 'texts by their numbers';
     grant select on typed to public;
 """
 ROWS = {
@@ -71,9 +82,13 @@ CONTENT = {
                     from pg_attribute join pg_class c on c.oid = attrelid join pg_namespace n on n.oid = c.relnamespace
                    where attnum > 0 and not attisdropped and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
                    order by 1, attname""",
-    "constraints": """select conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated
+    "constraints": """select conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated,
+                             obj_description(oid, 'pg_constraint')
                         from pg_constraint where connamespace <> 'pg_catalog'::regnamespace order by 1, 2""",
-    "indexes": "select indexdef from pg_indexes where schemaname !~ '^pg_' order by 1",
+    "indexes": """select pg_get_indexdef(i.indexrelid), indisunique, indisprimary, indimmediate, indisclustered,
+                         indisreplident, indisvalid, indislive, obj_description(i.indexrelid, 'pg_class')
+                    from pg_index i join pg_class c on c.oid = i.indexrelid
+                   where c.relnamespace::regnamespace::text !~ '^pg_' order by 1""",
     "triggers": "select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal order by 1",
     "functions": """select proname, md5(prosrc) from pg_proc join pg_namespace n on n.oid = pronamespace
                      where n.nspname = 'public' order by 1, 2""",

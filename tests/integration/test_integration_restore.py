@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ansible.module_utils.erni import (
     age_keys,
     backup_parts,
     dump_files,
+    dump_indexes,
+    dump_loading,
     engine,
     postgres_dump,
     postgres_restore,
@@ -36,6 +38,7 @@ from ansible.module_utils.erni import (
 from ansible.module_utils.erni.backup_publish import encrypt
 from ansible.module_utils.erni.backup_set import StoredFile
 from ansible.module_utils.erni.backup_unpack import COMPRESS, unpack
+from ansible.module_utils.erni.dump_indexes import Indexes
 from ansible.module_utils.erni.errors import PlatformError
 from ansible.module_utils.erni.pipeline import Program, pour_file
 from ansible.module_utils.erni.restore_record import RecordFile, Restored
@@ -222,16 +225,62 @@ def test_beside_the_copies_a_session_brings_their_log_to_the_disk_and_goes_with_
 ) -> None:
     flushing = """select count(*) from pg_stat_activity
                    where query like '%pg_logical_emit_message(true, ''erni''%' and pid <> pg_backend_pid()"""
-    seen, load_copy = [], postgres_restore.load_copy
+    seen, load_copy = [], dump_loading.load_copy
 
     def looked_at(*words: Any) -> None:
         load_copy(*words)
         seen.extend(server.ask(flushing))
 
-    monkeypatch.setattr(postgres_restore, "load_copy", looked_at)
+    monkeypatch.setattr(dump_loading, "load_copy", looked_at)
     lab_of_many.restore()
     assert set(seen) == {(1,)}
     assert server.ask(flushing) == [(0,)]
+
+
+@dataclass
+class Builds:
+    """What was planned of a restore's indexes; ``more`` is SQL that is run with theirs."""
+
+    more: tuple[str, ...] = ()
+    planned: list[Indexes] = field(default_factory=list)
+
+    def plan(self, *words: Any) -> Indexes:
+        found = dump_indexes.plan(*words)
+        self.planned.append(found)
+        return replace(found, builds=(*found.builds, *self.more))
+
+
+def test_indexes_and_keys_that_were_built_at_once_are_as_they_were(
+    server: Server, lab_of_many: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, builds = content(server, lab_of_many.database), Builds()
+    monkeypatch.setattr(dump_loading, "plan", builds.plan)
+    lab_of_many.restore()
+    assert content(server, lab_of_many.database) == before
+    (planned,) = builds.planned
+    assert len(planned.builds) > dump_files.MOST_AT_ONCE
+    assert "max_parallel_maintenance_workers" in planned.builds[0]
+    by_pg_restore = ("typed_late_key", "typed_wide_key", "typed_pkey", '"typed größe"')
+    for name in ("typed_u", "typed_t_key", "messages_pkey", "messages_message_id_key", "messages_by_conversation"):
+        assert any(f" {name} " in build for build in planned.builds)
+    for name in by_pg_restore:
+        assert not any(f" {name} " in build for build in planned.builds)
+    assert "typed_t_key UNIQUE using index typed_t_key" in planned.constraints
+    assert server.ask("show maintenance_work_mem", lab_of_many.database) == [("64MB",)], "that was the sessions' own"
+
+
+def test_an_index_that_cannot_be_built_lets_none_serve_and_nothing_is_left_of_it(
+    server: Server, lab_of_many: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rows do that break a key: a set cannot hold them, but for a fault of its server."""
+    before = content(server, lab_of_many.database)
+    monkeypatch.setattr(dump_loading, "plan", Builds(("create unique index u on public.many ((1))",)).plan)
+    with pytest.raises(PlatformError, match=said_of("postgres.dump.zst")) as failed:
+        lab_of_many.restore()
+    assert 'could not create unique index "u"' in str(failed.value)
+    assert content(server, lab_of_many.database) == before
+    assert databases(server, lab_of_many) == [""]
+    assert [*(lab_of_many.folder / "exchange").iterdir()] == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
@@ -257,8 +306,9 @@ def test_a_restore_of_several_files_that_is_killed_is_finished_by_the_next(
 ) -> None:
     restored = content(server, lab_of_many.database)
     operations: list[Operation] = [
-        (postgres_restore, "load_sql"),
-        (postgres_restore, "load_copy"),
+        (dump_loading, "load_sql"),
+        (dump_loading, "load_copy"),
+        (dump_loading, "plan"),
         (scratch_container.Running, "__init__"),
     ]
     server.ask("truncate many; create table later (id int)", lab_of_many.database)
