@@ -21,7 +21,7 @@ from .dump_files import TableCopy
 from .dump_indexes import plan
 from .dump_reading import FEEDER_SECONDS, Packed, archive_text, job_pipe
 from .errors import PlatformError
-from .pipeline import pour_beginning, through
+from .pipeline import pour_beginning, through, write_new
 from .postgres_dump import Server
 from .postgres_facts import tables
 from .postgres_restore import LOADING, LOADING_HERE, OTHER_SET, RESTORE_SECONDS, repeated, session
@@ -30,7 +30,10 @@ from .scratch_container import EXCHANGE, Watch, running, unwatched
 NOT_LOADED = "pg_restore failed", ""  # what to do then is said of the whole dump
 # Bytes of a dump's beginning in which its table of contents has room: the text of all that is not data.
 CONTENTS, CONTENTS_PER_OBJECT = 64 << 20, 1 << 10
-CONTENTS_FILE, AFTER_SQL, AFTER_LIST = "contents.dump", "after.sql", "after.list"
+CONTENTS_FILE = "contents.dump"
+AFTER_SQL, AFTER_LIST = "after.sql", "after.list"  # what pg_restore tells of that which comes after the data
+LEFT_SQL, LEFT_LIST = "left.sql", "left.list"  # what of it is left when the indexes are built
+FILES = CONTENTS_FILE, AFTER_SQL, AFTER_LIST, LEFT_SQL, LEFT_LIST
 BUILDS = "builds.pipe"
 # COPY writes with few buffers, each of which waits until the log of its rows is on the disk (PostgreSQL's source,
 # src/backend/storage/buffer/README, "Buffer Ring Replacement Strategy"). Commits beside it bring the log there before.
@@ -91,7 +94,7 @@ def load_dump(
 @contextmanager
 def _files_of_its_own(exchange: str) -> Iterator[None]:
     """Neither what a killed run has left of them is there in the block, nor anything of them afterwards."""
-    files = [os.path.join(exchange, name) for name in (CONTENTS_FILE, AFTER_SQL, AFTER_LIST)]
+    files = [os.path.join(exchange, name) for name in FILES]
     _remove(files)
     try:
         yield
@@ -107,16 +110,16 @@ def _remove(files: list[str]) -> None:
 
 def _sections(server: Server, jobs: int, into: str) -> str:
     """The shell's text for what comes before the data and after them (manual, pg_restore, ``--section``)."""
-    to, contents = (f"--dbname={into}", *server.access()), f"{EXCHANGE}/{CONTENTS_FILE}"
+    to = (f"--dbname={into}", *server.access())
     restore = shlex.join(("pg_restore", "--exit-on-error", *to))
     psql = shlex.join(("psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1", *to))
-    after, sql, listed = "--section=post-data", f"{EXCHANGE}/{AFTER_SQL}", f"{EXCHANGE}/{AFTER_LIST}"
-    return f"""{restore} --section=pre-data {contents}
-pg_restore {after} --list --file={listed} {contents}
-pg_restore {after} --verbose --file={sql} {contents} 2> /dev/null
-xargs -0 -r -n 1 -P {jobs} {psql} --command < {EXCHANGE}/{BUILDS}
-{psql} --file={sql}
-{restore} {after} --use-list={listed} --jobs={jobs} {contents}"""
+    return f"""cd {EXCHANGE}
+{restore} --section=pre-data {CONTENTS_FILE}
+pg_restore --section=post-data --list --file={AFTER_LIST} {CONTENTS_FILE}
+pg_restore --section=post-data --verbose --file={AFTER_SQL} {CONTENTS_FILE} 2> /dev/null
+xargs -0 -r -n 1 -P {jobs} {psql} --command < {BUILDS}
+{psql} --file={LEFT_SQL}
+{restore} --section=post-data --use-list={LEFT_LIST} --jobs={jobs} {CONTENTS_FILE}"""
 
 
 def _builds(exchange: str, dump: Dump, processors: int) -> bytes:
@@ -124,21 +127,21 @@ def _builds(exchange: str, dump: Dump, processors: int) -> bytes:
 
     A byte stands for a character here: the text is in the database's encoding, whatever that is.
     """
-    sql, listed = (os.path.join(exchange, name) for name in (AFTER_SQL, AFTER_LIST))
-    indexes = plan(_read(sql), _read(listed), {copy.table for copy, _packed in dump.copies}, processors)
-    _write(sql, SESSION + ";\n" + indexes.constraints)
-    _write(listed, indexes.left)
+    told, listed = (_read(os.path.join(exchange, name)) for name in (AFTER_SQL, AFTER_LIST))
+    indexes = plan(told, listed, {copy.table for copy, _packed in dump.copies}, processors)
+    for name, text in ((LEFT_SQL, SESSION + ";\n" + indexes.constraints), (LEFT_LIST, indexes.left)):
+        write_new(os.path.join(exchange, name), text.encode("latin-1"), 0o644)
     return "\0".join(f"{SESSION};\n{build}" for build in indexes.builds).encode("latin-1")
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="latin-1", newline="") as file:
+    """The program's, whose user may put there what it likes: not a link to a file that only others may read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PlatformError(f"{path} could not be read", str(error)) from error
+    with os.fdopen(descriptor, encoding="latin-1", newline="") as file:
         return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="latin-1", newline="") as file:
-        file.write(text)
 
 
 @dataclass

@@ -86,6 +86,15 @@ def _new_file(target: str, mode: int) -> Iterator[IO[bytes]]:
         raise
 
 
+def write_new(target: str, content: bytes, mode: int) -> None:
+    """What is small, as a file that is not there yet.
+
+    :raises PlatformError: where it is there, or the disk is full.
+    """
+    with _new_file(target, mode) as file:
+        file.write(content)
+
+
 def _unwritten(target: str, error: OSError) -> PlatformError:
     return PlatformError(f"{target} could not be written", str(error), "Make room there, or see to the disk.")
 

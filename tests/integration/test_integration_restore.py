@@ -283,6 +283,23 @@ def test_an_index_that_cannot_be_built_lets_none_serve_and_nothing_is_left_of_it
     assert [*(lab_of_many.folder / "exchange").iterdir()] == []
 
 
+@pytest.mark.parametrize("name", [dump_loading.AFTER_SQL, dump_loading.LEFT_SQL, dump_loading.LEFT_LIST])
+def test_a_link_that_the_servers_user_makes_leads_to_no_file_of_others(
+    server: Server, lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """The folder that both sides see is that user's, and its program is the one that writes there first."""
+    others, sections = tmp_path / "others", dump_loading._sections
+    others.write_text("not to be seen, nor lost")
+    script = sections(lab.postgres, 1, "{into}").replace("xargs ", f"rm -f {name}; ln -s {others} {name}\nxargs ")
+    monkeypatch.setattr(dump_loading, "_sections", lambda *words: script.replace("{into}", words[-1]))
+    before = content(server, lab.database)
+    with pytest.raises(PlatformError, match=f"{name} could not be"):
+        lab.restore()
+    assert others.read_text() == "not to be seen, nor lost"
+    assert content(server, lab.database) == before
+    assert databases(server, lab) == [""]
+
+
 @pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "swapped"])
 @pytest.mark.parametrize("number", [2, dump_files.MOST_AT_ONCE + 2])
 def test_of_several_files_a_single_damaged_one_lets_none_serve(

@@ -26,6 +26,7 @@ from ansible.module_utils.erni.pipeline import (
     pour_file,
     read_through,
     through,
+    write_new,
 )
 
 TEXT = b"some text\n" * 300_000
@@ -167,6 +168,17 @@ def test_a_program_that_fails_before_there_is_enough_leaves_no_beginning(tmp_pat
     with pytest.raises(PlatformError, match="out of luck"):
         pour_beginning(str(tmp_path / "source"), [FAILS], str(tmp_path / "target"), 100)
     assert os.listdir(tmp_path) == ["source"]
+
+
+def test_what_is_small_is_written_where_nothing_is_and_through_no_link(tmp_path: Path) -> None:
+    write_new(str(tmp_path / "new"), b"text", 0o640)
+    assert ((tmp_path / "new").read_bytes(), (tmp_path / "new").stat().st_mode & 0o777) == (b"text", 0o640)
+    (tmp_path / "link").symlink_to("elsewhere")
+    for there in ("new", "link"):
+        with pytest.raises(PlatformError, match=f"{there} could not be written"):
+            write_new(str(tmp_path / there), b"other", 0o640)
+    assert (tmp_path / "new").read_bytes() == b"text"
+    assert sorted(os.listdir(tmp_path)) == ["link", "new"]
 
 
 @pytest.mark.usefixtures("source")
