@@ -110,9 +110,8 @@ def _remove(files: list[str]) -> None:
 
 def _sections(server: Server, jobs: int, into: str) -> str:
     """The shell's text for what comes before the data and after them (manual, pg_restore, ``--section``)."""
-    to = (f"--dbname={into}", *server.access())
-    restore = shlex.join(("pg_restore", "--exit-on-error", *to))
-    psql = shlex.join(("psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1", *to))
+    restore = shlex.join(("pg_restore", "--exit-on-error", f"--dbname={into}", *server.access()))
+    psql = shlex.join(server.psql(into, "--quiet", "--output=/dev/null"))
     return f"""cd {EXCHANGE}
 {restore} --section=pre-data {CONTENTS_FILE}
 pg_restore --section=post-data --list --file={AFTER_LIST} {CONTENTS_FILE}

@@ -79,6 +79,10 @@ class Server:
     def access(self) -> tuple[str, ...]:
         return (f"--host={SOCKETS}", f"--username={self.admin}", "--no-password")
 
+    def psql(self, database: str, *options: str) -> tuple[str, ...]:
+        """Ends with the first statement that fails, and reads no settings of anybody's own."""
+        return ("psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", *options, f"--dbname={database}", *self.access())
+
 
 @dataclass(frozen=True)
 class Dumped:
@@ -193,13 +197,12 @@ class _Dumping:
         return (*command, *seen, *self.server.access(), self.database)
 
     def _copy(self, name: str, copy: TableCopy) -> tuple[str, ...]:
-        words = ("psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--dbname={self.database}", *self.server.access())
         commands = (
             "begin isolation level repeatable read read only",
             f"set transaction snapshot '{self.snapshot}'",
             f"\\copy {copy.what} to '{EXCHANGE}/{name}.pipe' with (format binary)",
         )
-        line = shlex.join((*words, *(f"--command={command}" for command in commands)))
+        line = shlex.join(self.server.psql(self.database, *(f"--command={command}" for command in commands)))
         return ("sh", "-ec", f"exec {line} > {EXCHANGE}/{name}.told")
 
     def _told(self, name: str) -> int:

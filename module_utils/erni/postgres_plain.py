@@ -74,12 +74,12 @@ def load(client: Any, server: Server, path: str, exchange: str, into: str, watch
     """
     what = f"{os.path.basename(path)} could not be restored"
     pipe = make_pipe(os.path.join(exchange, "sql.pipe"), server.uid, server.gid)
-    options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
-    command = ("psql", *options, f"--dbname={into}", *server.access(), f"--file={EXCHANGE}/sql.pipe")
+    options = ("--quiet", "--output=/dev/null", "--single-transaction", f"--file={EXCHANGE}/sql.pipe")
+    job = server.job("restore", server.psql(into, *options), exchange, {"PGOPTIONS": LOADING})
     try:
-        with running(client, server.job("restore", command, exchange, {"PGOPTIONS": LOADING})) as job:
-            _give(path, pipe, job, PlainDump(what), watch)
-            job.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
+        with running(client, job) as started:
+            _give(path, pipe, started, PlainDump(what), watch)
+            started.succeed(what, LIVE_UNTOUCHED, RESTORE_SECONDS, watch)
     finally:
         os.unlink(pipe)
 

@@ -260,11 +260,12 @@ def test_indexes_and_keys_that_were_built_at_once_are_as_they_were(
     (planned,) = builds.planned
     assert len(planned.builds) > dump_files.MOST_AT_ONCE
     assert "max_parallel_maintenance_workers" in planned.builds[0]
-    by_pg_restore = ("typed_late_key", "typed_wide_key", "typed_pkey", '"typed größe"')
+    # The last one's other letters are bytes of the database's encoding in the plan.
+    by_pg_restore = ("typed_late_key", "typed_wide_key", "typed_pkey", '"typed gr')
     for name in ("typed_u", "typed_t_key", "messages_pkey", "messages_message_id_key", "messages_by_conversation"):
         assert any(f" {name} " in build for build in planned.builds)
     for name in by_pg_restore:
-        assert not any(f" {name} " in build for build in planned.builds)
+        assert not any(f" {name}" in build for build in planned.builds)
     assert "typed_t_key UNIQUE using index typed_t_key" in planned.constraints
     assert server.ask("show maintenance_work_mem", lab_of_many.database) == [("64MB",)], "that was the sessions' own"
 
